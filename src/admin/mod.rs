@@ -5,6 +5,7 @@
 pub mod api;
 pub mod audit;
 pub mod deps;
+pub mod events;
 mod history;
 pub mod page;
 mod status_board;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use handoffd_engine::ports::bus::Bus;
 use handoffd_engine::ports::store::{self, Store, StoreError};
-use handoffd_engine::worker::{Clock, Worker, WorkerDeps};
+use handoffd_engine::worker::{Clock, EventTracker, Worker, WorkerDeps};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect};
 pub use open_store::{migrate_store, store_beside_workers};
-pub use options::bus as bus_options;
+pub use options::{bus as bus_options, queue_names};
 
 /// Number of threads of the runtime. Processing an event is mostly waiting for answers: one thread handles thousands of
 /// events a second, without handing work to another thread.
@@ -79,15 +79,21 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     registry.begin().await;
     store_guard::start_guard(&opened, broker.clone(), registry.clone());
     let organizations = Arc::new(OnEventRuntime::new(registry.clone()));
-    let parts = options::http(&config, (&broker, &opened, &metrics), organizations, &signals);
+    let tracker = Arc::<EventTracker>::default();
+    let parts = options::http(&config, (&broker, &opened, &metrics), organizations, tracker.clone(), &signals);
     let unready = parts.unready.clone();
     let server = HttpThread::start(config.http.listen, parts).await?;
     let service_manager = ServiceManager::start(unready.clone());
     tokio::spawn(reload_on_sighup(signals.hangup(), OrganizationReloader::start(registry), service_manager.clone()));
     tokio::spawn(sweep_periodically(store.clone(), config.store.retention, metrics.clone()));
 
-    let deps =
-        WorkerDeps { store: store.clone(), bus: broker.clone(), destination: dynamics, metrics: metrics.clone() };
+    let deps = WorkerDeps {
+        store: store.clone(),
+        bus: broker.clone(),
+        destination: dynamics,
+        metrics: metrics.clone(),
+        tracker,
+    };
     let worker = Worker::new(deps, options::rules(&config), Clock::real());
     let aged = worker.clone();
     metrics.set_age_source(move |organization| aged.event_ages(organization));

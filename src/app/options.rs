@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::worker::WorkerSettings;
+use handoffd_engine::worker::{EventTracker, WorkerSettings};
 use handoffd_engine::workflow::Policy;
 use secrecy::SecretString;
 
@@ -15,6 +15,7 @@ use super::opened_store::OpenedStore;
 use super::signals::ProcessSignals;
 use crate::admin::api;
 use crate::admin::api::dead_letters::DeadLetterService;
+use crate::admin::events::QueueNames;
 use crate::config::{Config, EnvironmentVariables, OnCorruption, SslMode};
 use crate::dynamics;
 use crate::organizations::Organizations;
@@ -124,6 +125,7 @@ pub(super) fn http(
     config: &Config,
     (broker, opened, metrics): (&Arc<rabbit::Rabbit>, &OpenedStore, &Arc<PrometheusMetrics>),
     organizations: Arc<dyn Organizations>,
+    tracker: Arc<EventTracker>,
     signals: &ProcessSignals,
 ) -> api::ApiDeps {
     let (broker, stopping) = (broker.clone(), signals.stopping());
@@ -144,7 +146,24 @@ pub(super) fn http(
         metrics_listen: config.http.metrics_listen,
         organizations,
         acceptance: opened.acceptance.clone(),
-        letters: DeadLetterService::new(Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))), limits(config)),
+        letters: DeadLetterService::new(
+            Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))),
+            opened.store.clone(),
+            limits(config),
+        ),
+        tracker,
+        names: queue_names(config),
+    }
+}
+
+/// Names of the queues that an event may wait in, for operators.
+pub fn queue_names(config: &Config) -> QueueNames {
+    let options = bus(config);
+    let retries = options.delays.iter().enumerate();
+    QueueNames {
+        retries: retries.map(|(rung, (_, delay))| (*delay, options.retry_queue(rung))).collect(),
+        dead_letters: options.dead_letter_queue.clone(),
+        organization: Arc::new(move |id| options.organization_queue(id)),
     }
 }
 

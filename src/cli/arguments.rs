@@ -48,6 +48,9 @@ pub enum Command {
     /// Test, save, pause, resume or list organizations.
     #[command(subcommand)]
     Org(OrgCommand),
+    /// Show what became of an event: finished, waiting, in progress, dead or discarded, with reason and advice. Exit
+    /// status 3 if nothing is known.
+    Why(Why),
     /// Look up event outcomes.
     #[command(subcommand)]
     Outcomes(OutcomesCommand),
@@ -90,6 +93,17 @@ pub struct Publish {
     /// Maximum events per second. [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
+}
+
+/// Arguments of `why`.
+#[derive(Clone, Debug, Args)]
+pub struct Why {
+    /// Event id, organization/event id, session id, incident id, ticket number, chat id, or a request id of Dynamics; or
+    /// the first four or more characters of one.
+    pub id: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `topology`.

@@ -21,6 +21,7 @@ mod status;
 mod store;
 mod table;
 mod topology;
+mod why;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -79,6 +80,10 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
         Command::Config(ConfigCommand::Show) => print(&config::show(path, &env)?),
         Command::Status { json } => status::status(&crate::config::load(path, env.pairs())?, json)?,
         Command::Org(command) => org::org(path, &env, &command)?,
+        Command::Why(options) => {
+            let config = crate::config::load(path, env.pairs())?;
+            why::why(&config, &options)?;
+        }
         Command::Outcomes(command) => {
             let config = crate::config::load(path, env.pairs())?;
             print(&block_on(outcomes::outcomes(&config, &command))?);

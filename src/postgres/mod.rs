@@ -15,6 +15,7 @@ mod options;
 mod pending;
 mod read;
 mod rows;
+mod scanning;
 mod schema;
 mod statement;
 mod store;

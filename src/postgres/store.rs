@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, EventQuery, KnownEvent, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
-use handoffd_engine::workflow::{Learned, Memory, Record, SessionEntry};
+use handoffd_engine::workflow::{Learned, Memory, Milestone, Record, SessionEntry};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -21,7 +22,7 @@ use super::pending::PendingKeys;
 use super::read::{EventReader, ReadQuery};
 use super::statement::Durability;
 use super::sweep::SweptTo;
-use super::{keys, listing, read, sweep};
+use super::{keys, listing, read, scanning, sweep};
 
 /// Store in PostgreSQL. Its connections open themselves again; while one is away every call fails.
 pub struct PostgresStore {
@@ -164,6 +165,16 @@ impl Store for PostgresStore {
     ) -> Result<OutcomePage, StoreError> {
         self.settle(Durability::MayBeLost).await?;
         listing::page(&self.lists, filter, after, limit).await
+    }
+
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        self.settle(Durability::MayBeLost).await?;
+        scanning::scan(&self.lists, scan).await
+    }
+
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {
+        self.settle(Durability::MayBeLost).await?;
+        scanning::record_discards(&self.lists, events, discard).await
     }
 
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {

@@ -20,6 +20,7 @@ mod pending;
 mod quarantine;
 mod read;
 mod reopen;
+mod scanning;
 mod schema;
 mod state;
 mod store;

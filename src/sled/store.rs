@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
-use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -24,10 +25,12 @@ use super::quarantine::Quarantined;
 use super::state::Shared;
 use super::sweep::{self, Sweep};
 use super::view::StoreView;
-use super::{SweepStep, folder, read};
+use super::{SweepStep, folder, read, scanning};
 
 /// Name of the data read before a change, in errors.
 const CHANGE: &str = "the values to be replaced";
+/// Discards recorded at once, while other writers wait.
+const DISCARDS: usize = 64;
 
 /// Open store in a folder. Dropping it without `close` makes everything durable on a thread of its own.
 pub struct SledStore {
@@ -201,6 +204,40 @@ impl Store for SledStore {
             if step == SweepStep::Done {
                 return Ok(listing.page);
             }
+        }
+    }
+
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        // Like the listing, the scan reads only the disk.
+        let _disk_fails = self.committer.wait_all_durable().await;
+        let (shared, scan) = (Arc::clone(&self.shared), scan.clone());
+        let scanned =
+            run_blocking(scanning::EVENTS, move || shared.on_disk(scanning::EVENTS, |db| scanning::scan(db, scan)));
+        self.examined(scanned.await)
+    }
+
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {
+        let (mut count, mut last) = (0, None);
+        for some in events.chunks(DISCARDS) {
+            let (recorded, call) = self.view(CHANGE, |view| {
+                let mut draft = BatchBuilder::new(view);
+                let mut recorded = 0;
+                for key in some {
+                    let record = read::record(view, key)?;
+                    if let Some(record) = record.and_then(|record| discarded(&record, discard)) {
+                        draft.change(&Change::Record(key.clone(), Box::new(record)))?;
+                        recorded += 1;
+                    }
+                }
+                let call = draft.into_call();
+                Ok((recorded, (recorded > 0).then(|| view.pending().keep(call))))
+            })?;
+            count += recorded;
+            last = call.or(last);
+        }
+        match last {
+            Some(call) => self.committer.wait_durable(call).await.map(|()| count),
+            None => Ok(count),
         }
     }
 

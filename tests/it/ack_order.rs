@@ -152,7 +152,13 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
     let noted = diary.clone();
     broker.observe(move |fact| noted.note_of_broker(fact));
     let (inbox, settled) = broker.begin((0..events).map(|_| message()).collect());
-    let deps = WorkerDeps { store: store.clone(), bus: broker.clone(), destination: crm, metrics: Arc::new(NoMetrics) };
+    let deps = WorkerDeps {
+        store: store.clone(),
+        bus: broker.clone(),
+        destination: crm,
+        metrics: Arc::new(NoMetrics),
+        tracker: Arc::default(),
+    };
     let running = tokio::spawn(Worker::new(deps, rules(), Clock::real()).run());
     broker.settled(&settled).await;
     drop(inbox);

@@ -90,6 +90,7 @@ pub fn in_hand(session: &str, first_seen: Timestamp) -> Record {
         }],
         settled: false,
         poison: false,
+        life: handoffd_engine::workflow::Life::default(),
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
-use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry};
 use jiff::Timestamp;
 
 use super::ledger::Ledger;
@@ -140,6 +141,14 @@ impl Store for FakeStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.memory.outcomes(filter, after, limit).await
+    }
+
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        self.memory.scan(scan).await
+    }
+
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {
+        self.memory.record_discards(events, discard).await
     }
 
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {

@@ -187,6 +187,7 @@ impl World {
             bus: bus.clone(),
             destination: Arc::new(crm),
             metrics: Arc::new(NoMetrics),
+            tracker: Arc::default(),
         };
         let worker = Worker::new(deps, self.rules.clone(), self.scene.chance());
         self.scene.log(|| "a process starts".to_owned());

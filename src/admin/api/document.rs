@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::parameter::Parameter;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
 use super::state::ApiState;
-use super::{audit_list, dead_letters, organizations, outcomes, queues, status, store};
+use super::{audit_list, dead_letters, events, organizations, outcomes, queues, status, store};
 
 const ABOUT: &str = "Status, outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
@@ -34,6 +34,7 @@ const OWN: [ApiRoute; 1] = [ApiRoute {
 /// Returns all routes below `/api/v1`.
 pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
     const OUTCOMES: &[ApiRoute] = &outcomes::ROUTES;
+    const EVENTS: &[ApiRoute] = &events::ROUTES;
     const LETTERS: &[ApiRoute] = &dead_letters::ROUTES;
     const ORGANIZATIONS: &[ApiRoute] = &organizations::ROUTES;
     const QUEUES: &[ApiRoute] = &queues::ROUTES;
@@ -41,7 +42,7 @@ pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
     const AUDIT: &[ApiRoute] = &audit_list::ROUTES;
     const STATUS: &[ApiRoute] = &status::ROUTES;
     const DOCUMENT: &[ApiRoute] = &OWN;
-    [STATUS, OUTCOMES, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
+    [STATUS, OUTCOMES, EVENTS, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
 }
 
 /// Authentication of the interface.

@@ -8,6 +8,7 @@ mod attempts;
 pub mod audit_list;
 mod connections;
 mod document;
+pub mod events;
 mod guard;
 mod health;
 pub mod dead_letters;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::problem::Problem;
-use crate::admin::audit::{AuditAction, AuditEntry, AuditTrail, Identity};
+use crate::admin::audit::{AuditAction, AuditEntry, AuditTrail, Identity, operator};
 
 tokio::task_local! {
     static CURRENT: Requester;
@@ -46,6 +46,11 @@ impl Requester {
     /// Handles a request on behalf of this client.
     pub async fn scope<T>(self, handling: impl Future<Output = T>) -> T {
         CURRENT.scope(self, handling).await
+    }
+
+    /// Returns the name of the client in an event's history: its credential, and the user that a command states.
+    pub fn name(&self) -> String {
+        operator(self.identity, self.user.as_deref())
     }
 
     /// Logs and lists an action; an action on nothing is none.

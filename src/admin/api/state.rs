@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use handoffd_engine::ports::store::Store;
+use handoffd_engine::worker::EventTracker;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
@@ -12,6 +13,7 @@ use super::dead_letters::DeadLetterService;
 use super::scrape::Scrapes;
 use crate::admin::audit::AuditTrail;
 use crate::admin::deps::StoreAcceptance;
+use crate::admin::events::QueueNames;
 use crate::admin::history::History;
 use crate::admin::status_board::StatusBoard;
 use crate::organizations::Organizations;
@@ -40,6 +42,10 @@ pub struct ApiState {
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
     pub letters: Arc<DeadLetterService>,
+    /// Unfinished events of this worker.
+    pub tracker: Arc<EventTracker>,
+    /// Names of queues.
+    pub names: QueueNames,
     /// Counters of the last hour.
     pub history: History,
     /// Troubles of organizations and faults of files.
@@ -70,6 +76,10 @@ pub struct ApiDeps {
     pub acceptance: Arc<dyn StoreAcceptance>,
     /// Access to the dead letters.
     pub letters: DeadLetterService,
+    /// Unfinished events of this worker.
+    pub tracker: Arc<EventTracker>,
+    /// Names of queues.
+    pub names: QueueNames,
     /// Address of `/metrics`, if it has one of its own.
     pub metrics_listen: Option<SocketAddr>,
 }
@@ -77,7 +87,8 @@ pub struct ApiDeps {
 impl ApiState {
     /// Creates the state of an interface that listens on this port.
     pub(super) fn new(given: ApiDeps, port: u16) -> Self {
-        let ApiDeps { metrics, store, unready, private, organizations, acceptance, letters, .. } = given;
+        let ApiDeps { metrics, store, unready, private, organizations, acceptance, letters, tracker, names, .. } =
+            given;
         let authenticator = Authenticator::new((given.token, given.reader_token), port, Arc::clone(&metrics));
         Self {
             metrics,
@@ -89,6 +100,8 @@ impl ApiState {
             organizations,
             acceptance,
             letters: Arc::new(letters),
+            tracker,
+            names,
             history: History::default(),
             board: StatusBoard::default(),
             places: Semaphore::new(MOST_AT_ONCE),

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn recorded(action: Action, selection: Selection) -> Option<(AuditAction, String)> {
-        audited(&Operation { selection, action, most: None, limits: Limits { max_event_bytes: 1 } })
+        audited(&Operation { selection, action, most: None, limits: Limits { max_event_bytes: 1 }, by: None })
     }
 
     #[test]

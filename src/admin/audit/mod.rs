@@ -102,6 +102,14 @@ impl AuditTrail {
     }
 }
 
+/// Returns the name of an operator in an event's history.
+pub fn operator(identity: Identity, user: Option<&str>) -> String {
+    match user {
+        Some(user) => format!("{} ({user})", identity.as_str()),
+        None => identity.as_str().to_owned(),
+    }
+}
+
 /// Writes the line of an action.
 pub fn log(entry: &AuditEntry) {
     tracing::info!(

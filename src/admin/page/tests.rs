@@ -76,6 +76,7 @@ fn found(phase: Phase) -> StoredEvent {
         history: vec![entry],
         settled: false,
         poison: false,
+        life: handoffd_engine::workflow::Life::default(),
     };
     StoredEvent { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use handoffd_engine::dead_letters::{
-    Action, BodyPatch, Counts, LetterChange, Operation, OrderFailure, RunMode, SelectionError, SelectionText, execute,
+    Action, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode, SelectionError, SelectionText, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
@@ -21,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
 use self::page::{EntryPrinter, OutputFormat};
-use super::audit::report_operation;
+use super::audit::{report_discards, report_operation};
+use super::remote::user;
 use super::shell::{CommandError, FAILED, block_on, print_status};
 use crate::admin::audit::dead_letters::CountingObserver;
+use crate::admin::audit::{Identity, operator};
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
@@ -69,7 +71,7 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
         return Err(without_selection(name));
     }
     let form = if json { OutputFormat::Json } else { OutputFormat::Text };
-    Ok(Order { operation: Operation { selection, action, most: None, limits }, form })
+    Ok(Order { operation: Operation { selection, action, most: None, limits, by: Some(operator(Identity::Local, Some(&user()))) }, form })
 }
 
 fn patch_of_one(
@@ -112,10 +114,13 @@ async fn work(config: &Config, order: Order) -> Result<(), CommandError> {
     let mut letters = open(&queue, &stop).await?;
     let mut page = EntryPrinter::begin(order.form, &order.operation);
     let mut counting = CountingObserver::new(&mut page);
-    let done = execute(&mut *letters, &order.operation, &mut counting, &stop).await;
+    let mut discarded = DiscardedEvents::new(&mut counting);
+    let done = execute(&mut *letters, &order.operation, &mut discarded, &stop).await;
+    let discarded = discarded.events;
     let count = counting.count;
     page.end();
     report_operation(config, &order.operation, count).await;
+    report_discards(config, &discarded).await;
     if let Some(warning) = letters.warning() {
         print_status(format_args!("warning: {warning}"));
     }

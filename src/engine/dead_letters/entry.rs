@@ -81,6 +81,12 @@ impl DeadLetterEntry {
         Self { letter_id, ..entry }
     }
 
+    /// Returns true if its letter id, event id or session id begins with `id`, in any case.
+    pub fn has_id(&self, id: &str) -> bool {
+        let ids = [Some(&self.letter_id), self.event_id.as_ref(), self.session_id.as_ref()];
+        ids.into_iter().flatten().any(|text| text.to_lowercase().starts_with(&id.to_lowercase()))
+    }
+
     /// Returns the entry with the result of an operation.
     #[must_use]
     pub fn with(self, fate: OperationResult) -> Self {

@@ -2,6 +2,7 @@
 //! Out: an entry with its result for each match, read in windows so that memory stays bounded for any number of dead letters.
 //! Absent: RabbitMQ, behind its port; the command line and the HTTP interface, which only show the entries.
 
+mod discards;
 mod entry;
 mod group;
 mod letter_id;
@@ -12,6 +13,7 @@ mod selection_text;
 mod whole;
 mod work;
 
+pub use discards::DiscardedEvents;
 pub use entry::{DeadLetterEntry, OperationResult};
 pub use group::{DeadLetterGroup, Groups};
 pub use order::{Action, BodyPatch, LetterChange, Operation, RunMode};

@@ -19,6 +19,8 @@ pub struct Operation {
     pub most: Option<usize>,
     /// Limits for decoding dead letters that carry no headers of the worker.
     pub limits: Limits,
+    /// Operator, for the history of the events.
+    pub by: Option<String>,
 }
 
 /// Action on dead letters.

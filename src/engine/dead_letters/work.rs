@@ -12,7 +12,7 @@ use super::letter_id::LetterIds;
 use super::order::{Action, BodyPatch, LetterChange, Operation, RunMode};
 use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
 use super::whole::full_view;
-use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYS};
+use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYED_BY, REPLAYS};
 use crate::ports::bus::{DeadLetter, DeadLetterError, DeadLetters, Replay};
 
 /// Most replays waiting for the broker's confirm at once.
@@ -139,7 +139,10 @@ impl Work<'_> {
                 }
             }
             Action::Change(change, RunMode::DryRun) => self.rehearse(chosen, change.rehearsed()),
-            Action::Change(LetterChange::Replay, RunMode::Apply) => return self.all(chosen, replay).await,
+            Action::Change(LetterChange::Replay, RunMode::Apply) => {
+                let by = self.order.by.as_deref();
+                return self.all(chosen, |entry, letter| replay(entry, letter, by)).await;
+            }
             Action::Change(LetterChange::Discard, RunMode::Apply) => return self.all(chosen, discard).await,
             Action::Substitute(..) => self.only = chosen.into_iter().next().or(self.only.take()),
         }
@@ -162,7 +165,7 @@ impl Work<'_> {
     async fn all<F>(
         &mut self,
         chosen: Vec<(DeadLetterEntry, DeadLetter)>,
-        act: fn(DeadLetterEntry, DeadLetter) -> F,
+        act: impl Fn(DeadLetterEntry, DeadLetter) -> F + Send,
     ) -> Result<(), OrderFailure>
     where
         F: Future<Output = Result<DeadLetterEntry, DeadLetterError>> + Send,
@@ -199,7 +202,7 @@ impl Work<'_> {
         }
         keep(substitute, &letter.body)?;
         let Patched { body, original } = patched;
-        let mut message = as_replay(&letter);
+        let mut message = as_replay(&letter, self.order.by.as_deref());
         message.body = Some(body.into());
         message.headers.extend(original.map(|original| (REPLACED_BODY, original)));
         let entry = record_result(entry, letter.replay(message).await, OperationResult::Replayed)?;
@@ -209,8 +212,12 @@ impl Work<'_> {
     }
 }
 
-async fn replay(entry: DeadLetterEntry, letter: DeadLetter) -> Result<DeadLetterEntry, DeadLetterError> {
-    let message = as_replay(&letter);
+async fn replay(
+    entry: DeadLetterEntry,
+    letter: DeadLetter,
+    by: Option<&str>,
+) -> Result<DeadLetterEntry, DeadLetterError> {
+    let message = as_replay(&letter, by);
     record_result(entry, letter.replay(message).await, OperationResult::Replayed)
 }
 
@@ -219,12 +226,13 @@ async fn discard(entry: DeadLetterEntry, letter: DeadLetter) -> Result<DeadLette
 }
 
 /// Returns the replay of a dead letter: without the headers added when it was given up, and marked as replayed.
-fn as_replay(letter: &DeadLetter) -> Replay {
+fn as_replay(letter: &DeadLetter, by: Option<&str>) -> Replay {
     let before: u64 = letter.envelope.header(REPLAYS).and_then(|text| text.parse().ok()).unwrap_or(0);
     // Truncated to milliseconds, the precision of the worker's own times, which are compared with it.
     let now = Timestamp::now();
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-    let headers = vec![(REPLAYS, before.saturating_add(1).to_string()), (REPLAYED_AT, now.to_string())];
+    let mut headers = vec![(REPLAYS, before.saturating_add(1).to_string()), (REPLAYED_AT, now.to_string())];
+    headers.extend(by.map(|by| (REPLAYED_BY, by.to_owned())));
     Replay { body: None, headers, without: OF_A_DEATH }
 }
 

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
+use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
-use crate::workflow::{Learned, Record, SessionEntry};
+use crate::workflow::{Learned, Milestone, Record, SessionEntry};
 
 /// Store in memory.
 #[derive(Default, Debug)]
@@ -116,6 +117,16 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.open()?.now.outcomes(filter, after, limit)
+    }
+
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        Ok(self.open()?.now.scan(scan))
+    }
+
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {
+        let mut memory = self.open()?;
+        memory.kept.record_discards(events, discard);
+        Ok(memory.now.record_discards(events, discard))
     }
 
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError> {

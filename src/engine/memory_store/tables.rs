@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::position::Position;
+use crate::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use crate::ports::store::terms::fold;
 use crate::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, StoreError, StoredEvent, Swept,
 };
-use crate::workflow::{Learned, Record, SessionEntry};
+use crate::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 
 /// All stored entries.
 #[derive(Clone, Default, Debug)]
@@ -143,6 +144,23 @@ impl Tables {
             |(position, record): (Position, &Record)| StoredEvent { key: position.key(), record: record.clone() };
         let found = all.into_iter().map(found).collect();
         Ok(OutcomePage { found, next })
+    }
+
+    pub(super) fn scan(&self, scan: &EventScan) -> ScannedEvents {
+        let mut page = ScanPage::new(scan.clone());
+        self.records.iter().for_each(|(key, record)| page.offer(key.clone(), record.clone()));
+        page.end(false)
+    }
+
+    pub(super) fn record_discards(&mut self, events: &[EventKey], discard: &Milestone) -> u64 {
+        let mut count = 0;
+        for key in events {
+            if let Some(record) = self.records.get(key).and_then(|record| discarded(record, discard)) {
+                self.records.insert(key.clone(), record);
+                count += 1;
+            }
+        }
+        count
     }
 
     pub(super) fn sweep(&mut self, before: Timestamp) -> Swept {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::EventAges;
+use super::event_tracker::EventTracker;
 use super::lanes::Lanes;
 use super::pending::PendingEvents;
 use super::quarantine::Quarantine;
@@ -32,6 +33,7 @@ pub struct Worker {
     pub(super) clock: Clock,
     pub(super) lanes: Lanes,
     pub(super) pending: Arc<PendingEvents>,
+    pub(super) tracker: Arc<EventTracker>,
     pub(super) stopping: CancellationToken,
     pub(super) quarantine: Quarantine,
     /// Random identity of this process, which distinguishes it from earlier ones in the store.
@@ -48,6 +50,8 @@ pub struct WorkerDeps {
     pub destination: Arc<dyn Destination>,
     /// Metrics.
     pub metrics: Arc<dyn Metrics>,
+    /// Registry of unfinished events, which operators query.
+    pub tracker: Arc<EventTracker>,
 }
 
 /// Settings of the worker.
@@ -89,7 +93,7 @@ fn in_milliseconds() -> Timestamp {
 impl Worker {
     /// Creates a worker that does not run yet.
     pub fn new(deps: WorkerDeps, settings: WorkerSettings, clock: Clock) -> Arc<Self> {
-        let WorkerDeps { store, bus, destination, metrics } = deps;
+        let WorkerDeps { store, bus, destination, metrics, tracker } = deps;
         let life = (clock.random)().to_bits();
         Arc::new(Self {
             store,
@@ -100,6 +104,7 @@ impl Worker {
             clock,
             lanes: Lanes::default(),
             pending: Arc::default(),
+            tracker,
             stopping: CancellationToken::new(),
             quarantine: Quarantine::default(),
             life,

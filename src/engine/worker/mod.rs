@@ -26,6 +26,7 @@ mod attempt;
 mod unroutable;
 mod caught_panic;
 mod core;
+mod event_tracker;
 mod failures;
 mod headers;
 mod lanes;
@@ -36,9 +37,11 @@ mod quarantine;
 mod remember;
 mod settle;
 mod settlement;
+mod tracking;
 
 pub use arrivals::EventAges;
 pub use caught_panic::report_panics;
+pub use event_tracker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
 pub use core::{Clock, Worker, WorkerDeps, WorkerSettings};
 
 #[cfg(test)]

@@ -45,11 +45,15 @@ impl Worker {
         place.iter().for_each(LoadSlot::carried);
         if let Some(settlement) = settlement {
             let lost = arrival.delivery.lost.clone();
+            let tracked = self.track_settlement(&arrival, &settlement);
+            let disposition = self.settle(arrival, settlement).await;
+            self.track_end(tracked, disposition);
             // A lost delivery is back with the end of its connection; no other must be returned for it.
-            if self.settle(arrival, settlement).await == Disposition::Unacked && !lost.is_cancelled() {
+            if disposition == Disposition::Unacked && !lost.is_cancelled() {
                 place.iter().for_each(LoadSlot::gave_back);
             }
         } else {
+            self.track_return(&arrival);
             debug!("the connection of a delivery is gone; the broker will redeliver the event");
         }
         self.metrics.record(Measurement::InFlight(-1));
@@ -74,7 +78,7 @@ impl Worker {
                 let rung = shortest_rung(&self.settings.policy);
                 return Ok(self.retry_later(arrival, rung, arrival.past.age, "unknown_organization"));
             }
-            return self.dead_letter(self.unknown_organization(event, arrival), &arrival.delivery.body).await;
+            return self.dead_letter(self.unknown_organization(event, arrival), arrival).await;
         };
         if !self.is_available(&event.key.organization_id) {
             if !self.becomes_available(&event.key.organization_id, arrival).await {
@@ -124,7 +128,7 @@ impl Worker {
 
     async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
         let letter = new_dead_letter::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
-        self.dead_letter(letter, &arrival.delivery.body).await
+        self.dead_letter(letter, arrival).await
     }
 
     fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> NewDeadLetter {

@@ -11,7 +11,7 @@ use tracing::{error, warn};
 
 use super::caught_panic::caught_at_once;
 use super::core::Worker;
-use crate::event::{Decoded, OrganizationId, decode};
+use crate::event::{Decoded, Event, EventKey, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
 use crate::ports::metrics::Measurement;
 use crate::workflow::shortest_rung;
@@ -22,36 +22,40 @@ impl Worker {
         let mut inbox = self.bus.inbox().await;
         while let Some(delivery) = inbox.recv().await {
             match self.destination(&delivery) {
-                Some(organization) => {
+                Some(event) => {
+                    let organization = &event.key.organization_id;
+                    self.tracker.routed(&event, self.now());
                     // The copy is queued for publishing here, in the order of the inbox; the task waits for its
                     // confirm.
-                    let forwarding = delivery.forward(&organization, shortest_rung(&self.settings.policy));
-                    in_flight.spawn(self.clone().forwarded(delivery, organization, forwarding));
+                    let forwarding = delivery.forward(organization, shortest_rung(&self.settings.policy));
+                    in_flight.spawn(self.clone().forwarded(delivery, event.key, forwarding));
                 }
                 None => self.spawn(delivery, in_flight),
             }
         }
     }
 
-    /// Returns the configured organization that a message belongs to; `None` for a message that is no event or contains
-    /// several.
-    fn destination(&self, delivery: &Delivery) -> Option<OrganizationId> {
+    /// Returns the event of a configured organization; `None` for a message that is no event or contains several.
+    fn destination(&self, delivery: &Delivery) -> Option<Event> {
         let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits));
         let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
-        let organization = event.key.organization_id;
-        self.destination.settings(&organization).is_some().then_some(organization)
+        self.destination.settings(&event.key.organization_id).is_some().then_some(event)
     }
 
-    async fn forwarded(self: Arc<Self>, delivery: Delivery, organization: OrganizationId, forwarding: Forwarding) {
+    async fn forwarded(self: Arc<Self>, delivery: Delivery, key: EventKey, forwarding: Forwarding) {
         match forwarding.await {
             Ok(Forwarded::Moved) => {
+                self.tracker.moved(&key, self.now());
                 self.metrics.record(Measurement::Forwarded);
-                self.pending.arrivals(&organization, |arrivals| arrivals.arrive(self.now()));
+                self.pending.arrivals(&key.organization_id, |arrivals| arrivals.arrive(self.now()));
             }
-            Ok(Forwarded::Waits) => self.metrics.record(Measurement::Retried("new_queue")),
+            Ok(Forwarded::Waits) => {
+                self.track_retry(&key, shortest_rung(&self.settings.policy), "new_queue");
+                self.metrics.record(Measurement::Retried("new_queue"));
+            }
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
-                warn!(organization_id = %organization, error = %problem, "could not move an event to its organization's queue");
+                warn!(organization_id = %key.organization_id, error = %problem, "could not move an event to its organization's queue");
                 _ = self.retry_refused(delivery, "queue_refused").await;
             }
             Err(problem) => {

@@ -2,28 +2,30 @@
 
 use jiff::Timestamp;
 
+use super::arrival::Arrival;
 use super::attempt::digest;
 use super::core::Worker;
-use super::new_dead_letter;
 use super::remember::given_up_as;
 use super::settlement::{NewDeadLetter, Settlement};
+use super::{headers, new_dead_letter};
 use crate::event::EventKey;
 use crate::ports::store::{Change, StoreError};
-use crate::workflow::{Phase, Progress, Record, SessionEntry, SessionState};
+use crate::workflow::{Phase, Progress, Record, ReplayMark, SessionEntry, SessionState, new_run};
 
 impl Worker {
     /// Dead-letters a message and records that for its key, unless the key belongs to another message that is finished
     /// or in progress. The first one wins, and this one becomes only a dead letter.
-    pub(super) async fn dead_letter(&self, letter: NewDeadLetter, body: &[u8]) -> Result<Settlement, StoreError> {
+    pub(super) async fn dead_letter(&self, letter: NewDeadLetter, arrival: &Arrival) -> Result<Settlement, StoreError> {
+        let (body, replay) = (&arrival.delivery.body, headers::replay(&arrival.delivery.envelope));
         let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
         let digest = digest(body);
         if known.as_ref().is_some_and(|record| belongs_to_other(record, &digest)) {
             return Ok(Settlement::Dead(Box::new(letter)));
         }
-        let under_way = known.filter(|record| record.outcome().is_none());
-        let letter = under_way.iter().fold(letter, new_dead_letter::after_all);
-        let record = buried(&letter, digest, under_way);
+        let under_way = known.as_ref().filter(|record| record.outcome().is_none());
+        let letter = under_way.into_iter().fold(letter, new_dead_letter::after_all);
+        let record = buried(&letter, digest, known, replay);
         let session = self.end_waiting_for(&key, &record, letter.outcome.finished_at).await?;
         let record = Box::new(record);
         let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
@@ -59,9 +61,11 @@ fn belongs_to_other(record: &Record, digest: &str) -> bool {
     }
 }
 
-fn buried(letter: &NewDeadLetter, body_digest: String, under_way: Option<Record>) -> Record {
-    let (progress, history) =
-        under_way.map_or((Progress::default(), Vec::new()), |record| (record.progress, record.history));
+/// Returns the record of a dead letter, with all that was recorded of its event before.
+fn buried(letter: &NewDeadLetter, body_digest: String, known: Option<Record>, replay: Option<ReplayMark>) -> Record {
+    let under_way = known.as_ref().filter(|record| record.outcome().is_none());
+    let progress = under_way.map_or_else(Progress::default, |record| record.progress.clone());
+    let (life, history) = new_run(known, replay);
     Record {
         kind: letter.outcome.kind,
         session_id: letter.session_id.clone(),
@@ -73,5 +77,6 @@ fn buried(letter: &NewDeadLetter, body_digest: String, under_way: Option<Record>
         poison: false,
         progress,
         history,
+        life,
     }
 }

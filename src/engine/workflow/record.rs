@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::life::{Life, MilestoneKind};
 use super::outcome::Outcome;
 use super::progress::Progress;
 use super::step::StepName;
 use crate::event::{Kind, SessionId};
 
-/// Most entries of a history. Beyond that the oldest entries but the first are dropped, which keeps a record under 4 KiB.
+/// Most requests of a history. Beyond that the oldest but the first are dropped, which keeps a record under 4 KiB.
 pub const HISTORY_LIMIT: usize = 16;
 
 /// Record of an event in the store: its phase, progress and history.
@@ -37,8 +38,11 @@ pub struct Record {
     pub poison: bool,
     /// Progress of the event.
     pub progress: Progress,
-    /// Requests made for the event, oldest first.
+    /// Requests made for the event in all its runs, oldest first.
     pub history: Vec<HistoryEntry>,
+    /// Milestones of the event in all its runs.
+    #[serde(default, skip_serializing_if = "Life::is_empty")]
+    pub life: Life,
 }
 
 fn settled() -> bool {
@@ -114,8 +118,21 @@ impl Record {
     /// Adds an entry to the history, within [`HISTORY_LIMIT`].
     pub fn note(&mut self, entry: HistoryEntry) {
         if self.history.len() >= HISTORY_LIMIT {
-            self.history.remove(1);
+            let gone = self.history.remove(1);
+            self.life.leave_out(gone.at);
         }
         self.history.push(entry);
+    }
+
+    /// Returns the requests of the current run.
+    pub fn requests_of_run(&self) -> &[HistoryEntry] {
+        let earlier = self.history.iter().take_while(|entry| entry.at < self.first_seen).count();
+        &self.history[earlier..]
+    }
+
+    /// Returns true if the event is dead and an operator has discarded its dead letter.
+    pub fn is_discarded(&self) -> bool {
+        let Phase::Dead(outcome) = &self.phase else { return false };
+        self.life.last(MilestoneKind::Discarded).is_some_and(|discard| discard.at >= outcome.finished_at)
     }
 }

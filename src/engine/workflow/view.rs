@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::announce::{OutcomeData, render};
 use super::outcome::Status;
-use super::record::{HistoryEntry, Phase, Record};
+use super::history::{HistoryItem, history};
+use super::record::{Phase, Record};
 use crate::event::EventKey;
 
 /// Choice to include the history of requests.
@@ -33,9 +34,9 @@ pub struct OutcomeView {
     /// Time of the decision.
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub finished_at: Timestamp,
-    /// Requests made for the event, oldest first; absent in lists.
+    /// Whole life of the event, oldest entry first; absent in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub history: Option<Vec<HistoryEntry>>,
+    pub history: Option<Vec<HistoryItem>>,
 }
 
 /// Event without an outcome.
@@ -54,8 +55,8 @@ pub struct PendingView {
     pub first_seen: Timestamp,
     /// Number of attempts.
     pub attempts: u32,
-    /// Requests made for the event, oldest first.
-    pub history: Vec<HistoryEntry>,
+    /// Whole life of the event, oldest entry first.
+    pub history: Vec<HistoryItem>,
 }
 
 /// State of an event without an outcome.
@@ -70,14 +71,14 @@ pub enum EventStanding {
 
 /// Returns the outcome of an event as `outcomes list` and `GET /api/v1/outcomes` show it: the outcome's `data` with
 /// `organization_id`, `status` and `finished_at`. Returns `None` if the event has no outcome.
-pub fn view(key: &EventKey, record: &Record, history: WithHistory) -> Option<Value> {
+pub fn view(key: &EventKey, record: &Record, with: WithHistory) -> Option<Value> {
     let outcome = record.outcome()?;
     Some(json!(OutcomeView {
         data: render(outcome, key).data,
         organization_id: key.organization_id.to_string(),
         status: outcome.status,
         finished_at: outcome.finished_at,
-        history: (history == WithHistory::Yes).then(|| record.history.clone()),
+        history: (with == WithHistory::Yes).then(|| history(record)),
     }))
 }
 
@@ -95,6 +96,6 @@ pub fn unfinished(key: &EventKey, record: &Record) -> Option<PendingView> {
         status,
         first_seen: record.first_seen,
         attempts: record.attempts,
-        history: record.history.clone(),
+        history: history(record),
     })
 }

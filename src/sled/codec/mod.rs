@@ -3,9 +3,11 @@
 //! JSON allows fields to come and go: a value of an older version lacks fields, a value of a newer one has more, and
 //! both must be readable. Every new field of a stored type needs a default.
 
+use std::ops::Range;
+
 use handoffd_engine::event::{Channel, ContactId, EventId};
 use handoffd_engine::text;
-use handoffd_engine::workflow::{Learned, Outcome, Phase, Record, SessionEntry, SessionState};
+use handoffd_engine::workflow::{Learned, Life, Milestone, MilestoneKind, Outcome, Phase, Record, SessionEntry, SessionState};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -40,12 +42,13 @@ pub(super) enum Unreadable {
     Json(#[from] serde_json::Error),
 }
 
-/// Encodes a record. A record that is too long is trimmed: first error texts, then the history, never an id.
+/// Encodes a record. A record that is too long is trimmed: first error texts, then the middle of the history, then all
+/// of it, never an id.
 pub(super) fn encode_record(record: &Record) -> Vec<u8> {
     let mut value = write_record(record);
     if value.len() > LONGEST {
         let mut trimmed = record.clone();
-        for trim in [shorten_texts, shorten_history, shorten_names] {
+        for trim in [shorten_texts, drop_middle, drop_middle, drop_middle, shorten_history, shorten_names] {
             trim(&mut trimmed);
             value = write_record(&trimmed);
             if value.len() <= LONGEST {
@@ -209,10 +212,28 @@ fn shorten_texts(record: &mut Record) {
     }
 }
 
-/// Trims second: keeps only the newest request, and a few words of each error.
+/// Trims second: halves the requests and the milestones, keeps the first and the newest of them, and counts the rest.
+fn drop_middle(record: &mut Record) {
+    fn middle(length: usize) -> Range<usize> {
+        let dropped = length.saturating_sub(2).div_ceil(2);
+        1.min(length)..1.min(length) + dropped
+    }
+    let requests = middle(record.history.len());
+    let milestones = middle(record.life.milestones.len());
+    let requests = record.history.drain(requests).map(|entry| entry.at);
+    let milestones = record.life.milestones.drain(milestones).map(|milestone| milestone.at);
+    let gone: Vec<Timestamp> = requests.chain(milestones).collect();
+    gone.into_iter().for_each(|at| record.life.leave_out(at));
+}
+
+/// Trims third: keeps only the newest request and milestone, and a few words of each error.
 fn shorten_history(record: &mut Record) {
     let dropped = record.history.len().saturating_sub(1);
-    record.history.drain(..dropped);
+    let gone: Vec<Timestamp> = record.history.drain(..dropped).map(|entry| entry.at).collect();
+    gone.into_iter().for_each(|at| record.life.leave_out(at));
+    let dropped = record.life.milestones.len().saturating_sub(1);
+    let gone: Vec<Timestamp> = record.life.milestones.drain(..dropped).map(|milestone| milestone.at).collect();
+    gone.into_iter().for_each(|at| record.life.leave_out(at));
     for entry in &mut record.history {
         shorten(&mut entry.error, 40);
     }
@@ -222,10 +243,13 @@ fn shorten_history(record: &mut Record) {
     }
 }
 
-/// Trims third: cuts names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to
+/// Trims last: cuts names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to
 /// 100, its length in Dynamics.
 fn shorten_names(record: &mut Record) {
     record.history.clear();
+    // A discard is a state; the rest is only told.
+    let discard = record.life.last(MilestoneKind::Discarded).map(|discard| Milestone::bare(discard.at, discard.what));
+    record.life = Life { milestones: discard.into_iter().collect(), left_out: record.life.left_out };
     if let Some(posted) = &mut record.progress.incident {
         shorten(&mut posted.ticket_number, 100);
     }

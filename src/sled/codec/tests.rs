@@ -1,6 +1,6 @@
 use handoffd_engine::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd_engine::workflow::{
-    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, PostedIncident, Progress, QueueBinding, Reason, Status,
+    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, MILESTONES, PostedIncident, Progress, QueueBinding, Reason, Status,
     StepName, Warning,
 };
 use proptest::prelude::*;
@@ -49,7 +49,17 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
         history: vec![history; HISTORY_LIMIT],
         settled: true,
         poison: true,
+        life: largest_life(&id.repeat(4)),
     }
+}
+
+fn largest_life(name: &str) -> Life {
+    let mut life = Life::default();
+    for _ in 1..MILESTONES {
+        life.add(Milestone::waiting(at(1), "transient", at(2)));
+    }
+    life.add(Milestone::discarded(at(3), name));
+    life
 }
 
 fn largest_outcome(id: &str, long: String, closed: Vec<IncidentId>, status: Status) -> Outcome {
@@ -88,7 +98,7 @@ fn essence(record: &Record) -> impl PartialEq + std::fmt::Debug {
         (record.progress.clone(), record.settled),
         (outcome.session_id, outcome.incident, outcome.closed),
         (outcome.work_item, outcome.contact_id, outcome.status),
-        (outcome.reason, outcome.warnings, outcome.finished_at),
+        (outcome.reason, outcome.warnings, outcome.finished_at, record.is_discarded()),
     )
 }
 
@@ -115,7 +125,22 @@ proptest! {
 fn a_record_that_fits_is_unchanged() {
     let mut record = largest("ses_1", 10, 2, Status::Skipped);
     record.history.truncate(4);
+    record.life.milestones.truncate(4);
     assert_eq!(decode_record(&encode_record(&record)).unwrap(), record);
+}
+
+#[test]
+fn a_history_that_is_too_long_keeps_its_ends_and_counts_the_rest() {
+    let mut record = largest("ses_1", 0, 0, Status::Failed);
+    for (nth, entry) in (1..).zip(&mut record.history) {
+        (entry.attempt, entry.request_id) = (nth, Some(Uuid::nil().to_string()));
+    }
+    let read = decode_record(&encode_record(&record)).unwrap();
+    let (kept, all) = (read.history.len(), record.history.len());
+    assert!(kept > 2 && kept < all, "{kept} of {all}");
+    assert_eq!((read.history[0].attempt, read.history[kept - 1].attempt), (1, u32::try_from(all).unwrap()));
+    let dropped = all - kept + record.life.milestones.len() - read.life.milestones.len();
+    assert_eq!(read.life.left_out.map(|left_out| left_out.count), u32::try_from(dropped).ok());
 }
 
 #[test]
@@ -206,6 +231,8 @@ fn a_typical_record_is_short() {
     let id = "ses_0123456789abcdef0123456789abcdef";
     let mut record = largest(id, 0, 0, Status::Succeeded);
     record.history.truncate(3);
+    record.life.milestones =
+        [MilestoneKind::Received, MilestoneKind::Moved].map(|what| Milestone::bare(at(0), what)).into();
     for entry in &mut record.history {
         (entry.step, entry.status) = (StepName::PostIncident, Some(201));
         (entry.attempt, entry.elapsed_ms, entry.code, entry.error) = (1, 12, None, None);

@@ -67,6 +67,9 @@ pub(super) fn end(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
+/// Prefix of all finished events.
+pub(super) const RECORDS: &[u8] = b"r";
+
 /// Prefixes of all unfinished events, all session entries and all contacts.
 pub(super) const UNENDED: &[u8] = b"a";
 pub(super) const ENTRIES: &[u8] = b"e";

@@ -37,6 +37,7 @@ fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
         history: Vec::new(),
         settled: false,
         poison: false,
+        life: handoffd_engine::workflow::Life::default(),
     };
     encode(&key(id), &record, &outcome)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd::admin::api::dead_letters::DeadLetterService;
+use handoffd::admin::events::QueueNames;
 use handoffd::admin::api::{ApiDeps, RunningServer, serve};
 use handoffd::admin::deps::{StoreAcceptance, StoreAccepted};
 use handoffd::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
@@ -13,11 +14,12 @@ use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
 };
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
+use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, StoredEvent, Swept,
 };
 use handoffd_engine::workflow::{
-    HistoryEntry, IncidentRef, Learned, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
+    HistoryEntry, IncidentRef, Learned, Milestone, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
 };
 use jiff::Timestamp;
 use reqwest::Response;
@@ -89,6 +91,17 @@ impl Store for FakeStore {
         Ok(OutcomePage { found: ended.cloned().collect(), next: Some(Cursor("next/page".to_owned())) })
     }
 
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        self.answer()?;
+        let mut page = ScanPage::new(scan.clone());
+        self.found.iter().cloned().for_each(|found| page.offer(found.key, found.record));
+        Ok(page.end(false))
+    }
+
+    async fn record_discards(&self, _: &[EventKey], _: &Milestone) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     async fn sweep(&self, _: Timestamp) -> Result<Swept, StoreError> {
         Ok(Swept::default())
     }
@@ -158,6 +171,7 @@ pub fn found(event_id: &str, phase: Phase) -> StoredEvent {
         history,
         settled: false,
         poison: false,
+        life: handoffd_engine::workflow::Life::default(),
     };
     StoredEvent { key, record }
 }
@@ -216,14 +230,20 @@ pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps 
     let limits = Limits { max_event_bytes: 1 << 20 };
     ApiDeps {
         metrics,
-        store,
+        store: store.clone(),
         unready: Arc::new(Vec::new),
         token: None,
         reader_token: None,
         private: vec!["broker.example:5672/acme".to_owned()],
         organizations: Arc::new(EmptyRegistry),
         acceptance: Arc::new(EmptyRegistry),
-        letters: DeadLetterService::new(Arc::new(UnreachableBroker), limits),
+        letters: DeadLetterService::new(Arc::new(UnreachableBroker), store, limits),
+        tracker: Arc::default(),
+        names: QueueNames {
+            organization: Arc::new(|id| format!("handoffd.organization.{id}")),
+            retries: Vec::new(),
+            dead_letters: "handoffd.dead-letters".to_owned(),
+        },
         metrics_listen: None,
     }
 }

@@ -85,3 +85,9 @@ impl Worker {
         self.api("GET", &format!("/organizations/{organization}"), None).await.1
     }
 }
+
+/// Requests in an event's history, without the milestones of its life.
+pub fn requests(event: &Value) -> Vec<Value> {
+    let history = event["history"].as_array().expect("a history").iter();
+    history.filter(|entry| entry["elapsed_ms"].is_u64()).cloned().collect()
+}

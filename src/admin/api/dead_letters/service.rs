@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd_engine::dead_letters::{
-    Action, Counts, DeadLetterEntry, DeadLetterGroup, Groups, LetterChange, Observer, Operation, OrderFailure, RunMode,
+    Action, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, Observer, Operation, OrderFailure, RunMode,
     Selection, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
+use handoffd_engine::ports::store::Store;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use super::pass::{Feed, Pass, PassEnd};
 use crate::admin::api::Problem;
 use crate::admin::api::requester::{Permission, Requester, require};
 use crate::admin::audit::dead_letters::{CountingObserver, audited};
+use crate::admin::events::record_discards;
 
 /// Time for which a client waits for another pass to end. A pass through 100,000 dead letters takes longer.
 const TURN: Duration = Duration::from_secs(15);
@@ -25,6 +27,8 @@ const TURN: Duration = Duration::from_secs(15);
 /// Operators' access to the dead letters.
 pub struct DeadLetterService {
     queue: Arc<dyn DeadLetterQueue>,
+    /// Store, whose records a discard is added to.
+    store: Arc<dyn Store>,
     limits: Limits,
     /// Serializes passes within this process, so that they do not compete at the broker.
     turn: Semaphore,
@@ -47,14 +51,14 @@ pub struct Collected {
 
 impl DeadLetterService {
     /// Creates an access to this queue; event bodies are decoded within these limits.
-    pub fn new(queue: Arc<dyn DeadLetterQueue>, limits: Limits) -> Self {
+    pub fn new(queue: Arc<dyn DeadLetterQueue>, store: Arc<dyn Store>, limits: Limits) -> Self {
         let (stop, turn) = (CancellationToken::new(), Semaphore::new(1));
-        Self { queue, limits, turn, jobs: Jobs::default(), stop }
+        Self { queue, store, limits, turn, jobs: Jobs::default(), stop }
     }
 
     /// Starts a list of at most this number of dead letters.
     pub(super) fn list(self: &Arc<Self>, selection: Selection, most: Option<usize>) -> Pass {
-        self.begin(Operation { selection, action: Action::List, most, limits: self.limits }, None, TURN)
+        self.begin(self.operation(selection, Action::List, most), None, TURN)
     }
 
     /// Returns the first matching dead letters; with full messages if `action` shows them, counting all that match if it
@@ -66,7 +70,7 @@ impl DeadLetterService {
         most: usize,
     ) -> Result<Collected, Problem> {
         let enough = matches!(action, Action::List | Action::Show).then_some(most + 1);
-        let operation = Operation { selection, action, most: enough, limits: self.limits };
+        let operation = self.operation(selection, action, enough);
         let mut pass = self.begin(operation, None, TURN);
         let mut entries = Vec::new();
         while let Some(window) = pass.next().await {
@@ -75,6 +79,21 @@ impl DeadLetterService {
         }
         let matched = pass.end().await?.matched;
         Ok(Collected { more: matched > most as u64, entries, matched })
+    }
+
+    /// Returns the first dead letters that a predicate selects.
+    pub async fn select(
+        self: &Arc<Self>,
+        most: usize,
+        is_wanted: impl Fn(&DeadLetterEntry) -> bool,
+    ) -> Result<Vec<DeadLetterEntry>, Problem> {
+        let (mut pass, mut found) = (self.list(Selection::default(), None), Vec::new());
+        while let Some(window) = pass.next().await {
+            let room = most - found.len();
+            found.extend(window.into_iter().filter(&is_wanted).take(room));
+        }
+        pass.end().await?;
+        Ok(found)
     }
 
     /// Counts all dead letters by reason and organization.
@@ -129,8 +148,13 @@ impl DeadLetterService {
         let view = JobView::new(change, mode);
         let job = Arc::new(Job::new(&view, self.stop.child_token()));
         self.jobs.add(&job)?;
-        let operation = Operation { selection, action: Action::Change(change, mode), most: None, limits: self.limits };
+        let operation = self.operation(selection, Action::Change(change, mode), None);
         Ok((view, self.begin(operation, Some(job), patience)))
+    }
+
+    fn operation(&self, selection: Selection, action: Action, most: Option<usize>) -> Operation {
+        let by = Requester::current().map(|requester| requester.name());
+        Operation { selection, action, most, limits: self.limits, by }
     }
 
     fn begin(self: &Arc<Self>, operation: Operation, job: Option<Arc<Job>>, patience: Duration) -> Pass {
@@ -139,10 +163,12 @@ impl DeadLetterService {
         let (permitted, requester) = (permitted(&operation.action), Requester::current());
         Pass::begin(job, stop, async move |mut feed: Feed| {
             let mut counting = CountingObserver::new(&mut feed);
+            let mut discarded = DiscardedEvents::new(&mut counting);
             let end = match permitted {
-                Ok(()) => service.run(&operation, &mut counting, &stopped, patience).await,
+                Ok(()) => service.run(&operation, &mut discarded, &stopped, patience).await,
                 Err(problem) => Err(problem),
             };
+            record_discards(&*service.store, &discarded.events, operation.by.as_deref()).await;
             if let (Some(requester), Some((action, subject))) = (requester, audited(&operation)) {
                 requester.audit(action, subject, counting.count);
             }

@@ -28,6 +28,8 @@ pub const REFUSALS: &str = "x-handoffd-refusals";
 pub const REPLAYS: &str = "x-handoffd-replays";
 /// Time of the last replay. Records of the event from before are ignored.
 pub const REPLAYED_AT: &str = "x-handoffd-replayed-at";
+/// Operator who made the last replay.
+pub const REPLAYED_BY: &str = "x-handoffd-replayed-by";
 
 /// Headers that describe an earlier run of the event. A replay removes them.
 pub const OF_A_DEATH: &[&str] =

@@ -3,6 +3,7 @@
 //! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
 pub mod position;
+pub mod scan;
 pub mod terms;
 
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
-use crate::workflow::{Learned, Memory, Record, SessionEntry, Status};
+use crate::workflow::{Learned, Memory, Milestone, Record, SessionEntry, Status};
+use scan::{EventScan, ScannedEvents};
 
 /// Store of the worker. Cheap to share; owned by one process.
 #[async_trait]
@@ -78,6 +80,13 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<OutcomePage, StoreError>;
+
+    /// Returns events that no index finds. Reads many or all of them, beside everything else.
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError>;
+
+    /// Adds an operator's discard to the records of these events, durably, and returns how many there were. Skips events
+    /// that are not dead, and those that died after the discard.
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError>;
 
     /// Deletes events that ended before `finished_before`, and sessions and contacts not touched since.
     async fn sweep(&self, finished_before: Timestamp) -> Result<Swept, StoreError>;

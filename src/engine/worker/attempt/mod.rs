@@ -18,16 +18,17 @@ use super::arrival::{Arrival, is_of_this_life};
 use super::backoff::Backoff;
 use super::core::{HOLD, Worker};
 use super::lanes::{Lane, Ticket};
-use super::new_dead_letter;
+use super::{headers, new_dead_letter};
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
+use super::tracking::began;
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
 use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
-    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
-    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
+    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Milestone, Outcome, Phase, Reason, Receipt, Record,
+    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable, new_run,
     shortest_rung,
 };
 
@@ -130,9 +131,21 @@ impl Worker {
     fn record_to_go_on_with(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
         let past = &arrival.past;
         // The broker's delivery limit leaves the record of an event in flight, and a replay starts over after that too.
-        let going_on = known.filter(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
+        let (going_on, earlier): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
+        let going_on = going_on.into_iter().next();
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
         let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
+        let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
+        let tracked = self.tracker.begins(event, self.now());
+        let (life, history) = match going_on {
+            Some(record) => (record.life, record.history),
+            None => {
+                let replay = headers::replay(&arrival.delivery.envelope);
+                let (life, history) = new_run(earlier.into_iter().next(), replay);
+                (began(life, &tracked), history)
+            }
+        };
         Record {
             kind: event.kind(),
             session_id: Some(event.session_id().clone()),
@@ -142,8 +155,9 @@ impl Worker {
             phase: Phase::InHand,
             settled: false,
             poison: false,
-            progress: going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default(),
-            history: going_on.map(|record| record.history).unwrap_or_default(),
+            progress,
+            history,
+            life,
         }
     }
 
@@ -220,7 +234,7 @@ impl Attempt<'_> {
                 request_id: exchange.request_id,
             });
         }
-        match result.or_else(|fault| finalize_unreadable(step, self.settings, fault, &self.record.history)) {
+        match result.or_else(|fault| finalize_unreadable(step, self.settings, fault, self.record.requests_of_run())) {
             Ok(receipt) => self.record_receipt(step, &receipt).await,
             Err(fault) => {
                 self.record.progress.step_failed(step, fault.remedy);
@@ -317,7 +331,7 @@ impl Attempt<'_> {
     }
 
     pub(super) async fn postpone(&mut self, rung: usize, why: &'static str) -> Result<Settlement, StoreError> {
-        self.store_waiting().await?;
+        self.store_waiting(rung, why).await?;
         let age = self.age.now() + self.worker.delay(rung);
         Ok(Settlement::Later(Postponed { age: Some(age), ..self.postponed(rung, why) }))
     }
@@ -328,9 +342,17 @@ impl Attempt<'_> {
     }
 
     /// Stores durably that the event waits, so that a resolution finds its pending handoff even after a crash.
-    async fn store_waiting(&mut self) -> Result<(), StoreError> {
+    async fn store_waiting(&mut self, rung: usize, why: &str) -> Result<(), StoreError> {
         self.record.phase = Phase::Waiting;
+        self.waits(rung, why);
         self.keep().await
+    }
+
+    /// Adds the wait in a retry queue to the event's life.
+    pub(super) fn waits(&mut self, rung: usize, why: &str) {
+        let now = self.worker.now();
+        let until = now.saturating_add(self.worker.delay(rung)).unwrap_or(now);
+        self.record.life.add(Milestone::waiting(now, why, until));
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Settlement, StoreError> {

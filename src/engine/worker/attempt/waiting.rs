@@ -7,6 +7,7 @@ use tokio::time::sleep_until;
 use super::Attempt;
 use crate::ports::store::StoreError;
 use crate::worker::core::HOLD;
+use crate::worker::event_tracker::EventStage;
 use crate::worker::settlement::{Postponed, Settlement};
 use crate::workflow::{Fault, Phase, Remedy, elapsed, rung, shortest_rung};
 
@@ -18,7 +19,7 @@ impl Attempt<'_> {
     /// Waits for the organization. A short wait is spent in this process, and the event continues at the step that
     /// failed; a long one in a retry queue.
     pub(super) async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
-        let age = self.pauses_age().await?;
+        let age = self.pauses_age(fault).await?;
         if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
             return self.resume(age).await;
         }
@@ -28,7 +29,7 @@ impl Attempt<'_> {
     /// Waits for one step, while other steps of the organization are not refused. The event makes room for others that
     /// may not need that step: it goes to a retry queue, for longer the longer the step is refused.
     pub(super) async fn when_step_is_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
-        let age = self.pauses_age().await?;
+        let age = self.pauses_age(fault).await?;
         if self.step_becomes_available(fault).await {
             return self.resume(age).await;
         }
@@ -58,7 +59,8 @@ impl Attempt<'_> {
     }
 
     /// Pauses the age, notes the progress and leaves the quarantine. Returns the age so far.
-    async fn pauses_age(&mut self) -> Result<Option<Duration>, StoreError> {
+    async fn pauses_age(&mut self, fault: &Fault) -> Result<Option<Duration>, StoreError> {
+        self.worker.tracker.enters(&self.event.key, EventStage::OnHold(fault.remedy.as_str()), self.worker.now());
         let age = self.age.told();
         self.leave_quarantine().await?;
         self.note(Vec::new()).await?;
@@ -66,6 +68,7 @@ impl Attempt<'_> {
     }
 
     async fn resume(&mut self, age: Option<Duration>) -> Result<Option<Settlement>, StoreError> {
+        self.worker.tracker.begins(self.event, self.worker.now());
         self.age.resumes_at(age);
         self.return_to_quarantine().await?;
         Ok(None)
@@ -78,6 +81,7 @@ impl Attempt<'_> {
         fault: &Fault,
     ) -> Result<Settlement, StoreError> {
         self.record.attempts -= 1;
+        self.waits(rung, fault.remedy.as_str());
         // An answer that the organization is unavailable does not clear the suspicion that the event ends the process.
         if !matches!(self.record.phase, Phase::Quarantined { .. }) {
             self.record.phase = Phase::Waiting;

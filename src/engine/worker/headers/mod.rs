@@ -6,9 +6,10 @@ use jiff::Timestamp;
 
 use super::settlement::{NewDeadLetter, Postponed};
 use crate::event::Envelope;
+use crate::workflow::ReplayMark;
 use crate::ports::bus::headers::{
     AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
-    REPLAYED_AT, SESSION_ID, STEP,
+    REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP,
 };
 
 /// Largest number of attempts that is accepted from a header. A higher one was not written by a worker.
@@ -43,6 +44,12 @@ pub(super) struct MessageHistory {
 pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> bool {
     let replayed_at = envelope.header(REPLAYED_AT).and_then(|text| text.parse::<Timestamp>().ok());
     replayed_at.is_none_or(|replayed_at| first_seen >= replayed_at)
+}
+
+/// Reads the last replay of a message; `None` if it has not been replayed.
+pub(super) fn replay(envelope: &Envelope) -> Option<ReplayMark> {
+    let at = envelope.header(REPLAYED_AT)?.parse().ok()?;
+    Some(ReplayMark { at, by: envelope.header(REPLAYED_BY).map(str::to_owned) })
 }
 
 /// Reads a message's past from its headers. A dead letter that was moved back manually has none, and starts over.

@@ -16,9 +16,11 @@ use crate::memory_store::MemoryStore;
 use crate::ports::bus::samples::{FakeBroker, MessageEnd, QueuedMessage};
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
 use crate::ports::metrics::NoMetrics;
+use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::samples::{incident, settings};
 use crate::workflow::{
+    Milestone,
     Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
 };
 
@@ -71,6 +73,7 @@ pub(super) fn rig() -> Rig {
         bus: broker.clone(),
         destination: crm.clone(),
         metrics: Arc::new(NoMetrics),
+        tracker: Arc::default(),
     };
     let delays = [5, 30, 120].map(Duration::from_secs).to_vec();
     let rules = WorkerSettings {
@@ -287,6 +290,14 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.kept.outcomes(filter, after, limit).await
+    }
+
+    async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        self.kept.scan(scan).await
+    }
+
+    async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {
+        self.kept.record_discards(events, discard).await
     }
 
     async fn sweep(&self, before: Timestamp) -> Result<Swept, StoreError> {

@@ -1,0 +1,301 @@
+//! Answer about one event, derived from everything that is known of it. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoffd_engine::dead_letters::DeadLetterEntry;
+use handoffd_engine::event::{EventKey, OrganizationId};
+use handoffd_engine::worker::{EventStage, TrackedEvent};
+use handoffd_engine::workflow::{MilestoneKind, Outcome, Phase, Reason, Record, Status};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::advice;
+use crate::organizations::OrganizationState;
+
+/// Time after the end of a retry queue's delay at which its events are surely back in their organization's queue.
+const RETURNED: Duration = Duration::from_secs(10);
+
+/// State of an event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EventState {
+    /// Waits in its organization's queue or in a retry queue.
+    Waiting,
+    /// A worker is processing it.
+    InProgress,
+    /// The records in Dynamics are as the event requires.
+    Succeeded,
+    /// The event required no change.
+    Skipped,
+    /// A dead letter.
+    Dead,
+    /// An operator has discarded its dead letter.
+    Discarded,
+}
+
+/// What is known of an event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventAnswer {
+    /// Id of the event; null for a dead letter that has none.
+    pub event_id: Option<String>,
+    /// Organization that owns the event.
+    pub organization_id: Option<String>,
+    /// Id of the conversation.
+    pub session_id: Option<String>,
+    /// State.
+    pub state: EventState,
+    /// Queue that it waits in, worker that processes it, or record in Dynamics.
+    #[serde(rename = "where")]
+    pub place: Option<String>,
+    /// Time at which the state began.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub since: Option<Timestamp>,
+    /// Reason for the state.
+    pub reason: Option<String>,
+    /// Time of the next attempt, if it is known.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    pub next_attempt: Option<Timestamp>,
+    /// Recommended action.
+    pub advice: Option<String>,
+    /// Last error, without a customer's text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Names of the queues that an event may wait in.
+#[derive(Clone)]
+pub struct QueueNames {
+    /// Returns the name of an organization's queue.
+    pub organization: Arc<dyn Fn(&OrganizationId) -> String + Send + Sync>,
+    /// Retry queues by their delays.
+    pub retries: Vec<(Duration, String)>,
+    /// Dead-letter queue.
+    pub dead_letters: String,
+}
+
+/// What an answer depends on beside the event.
+pub struct Surroundings<'a> {
+    /// Present time.
+    pub now: Timestamp,
+    /// Names of queues.
+    pub names: &'a QueueNames,
+    /// State of each configured organization; `None` if no worker answers.
+    pub organizations: Option<HashMap<String, OrganizationState>>,
+}
+
+impl EventState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::InProgress, Self::Succeeded, Self::Skipped, Self::Dead, Self::Discarded];
+
+    /// Returns the value used in lists and queries.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::InProgress => "in_progress",
+            Self::Succeeded => "succeeded",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+impl EventAnswer {
+    /// Derives the answer from the record of an event and from what the worker knows of it, of which there is at least
+    /// one. The worker's knowledge is newer: a dead event may have been replayed.
+    pub fn of(
+        key: &EventKey,
+        record: Option<&Record>,
+        tracked: Option<&TrackedEvent>,
+        around: &Surroundings<'_>,
+    ) -> Option<Self> {
+        let session = record.and_then(|record| record.session_id.as_ref());
+        let session = session.or(tracked.map(|tracked| &tracked.session_id));
+        let blank = Self {
+            event_id: Some(key.event_id.to_string()),
+            organization_id: Some(key.organization_id.to_string()),
+            session_id: session.map(ToString::to_string),
+            state: EventState::Waiting,
+            place: None,
+            since: None,
+            reason: None,
+            next_attempt: None,
+            advice: None,
+            error: record.filter(|record| record.outcome().is_none()).and_then(last_error),
+        };
+        match (tracked, record) {
+            (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
+            (None, Some(record)) => Some(of_record(blank, key, record, around)),
+            (None, None) => None,
+        }
+    }
+
+    /// Derives the answer from a dead letter that no record is known of.
+    pub fn of_letter(letter: &DeadLetterEntry, names: &QueueNames) -> Self {
+        Self {
+            event_id: letter.event_id.clone(),
+            organization_id: letter.organization_id.clone(),
+            session_id: letter.session_id.clone(),
+            state: EventState::Dead,
+            place: Some(queue(&names.dead_letters)),
+            since: letter.dead_at,
+            reason: letter.reason.clone(),
+            next_attempt: None,
+            advice: Some(format!("{} (`handoffd dead-letters show --letter {}`)", advice::DEAD, letter.letter_id)),
+            error: letter.error.clone(),
+        }
+    }
+}
+
+fn of_tracked(blank: EventAnswer, key: &EventKey, tracked: &TrackedEvent, around: &Surroundings<'_>) -> EventAnswer {
+    match tracked.stage {
+        EventStage::Queued => queued(blank, key, tracked.since, around),
+        EventStage::InProgress => EventAnswer {
+            state: EventState::InProgress,
+            place: Some("this worker".to_owned()),
+            since: Some(tracked.since),
+            advice: Some(advice::IN_PROGRESS.to_owned()),
+            ..blank
+        },
+        EventStage::OnHold(reason) => {
+            let queued = queued(blank, key, tracked.since, around);
+            let reason = queued.reason.filter(|reason| reason != "queued").or_else(|| Some(reason.to_owned()));
+            EventAnswer { place: Some("this worker, on hold".to_owned()), reason, ..queued }
+        }
+        EventStage::Retrying { reason, until } => retrying(blank, (tracked.since, until), reason, around.names),
+    }
+}
+
+fn of_record(blank: EventAnswer, key: &EventKey, record: &Record, around: &Surroundings<'_>) -> EventAnswer {
+    let begun = EventAnswer {
+        state: EventState::InProgress,
+        since: Some(record.first_seen),
+        advice: Some(advice::BEGUN_ELSEWHERE.to_owned()),
+        ..blank.clone()
+    };
+    match &record.phase {
+        Phase::Finished(outcome) => finished(blank, outcome),
+        Phase::Dead(outcome) => dead(blank, record, outcome, around.names),
+        Phase::InHand | Phase::Quarantined { .. } => begun,
+        Phase::Waiting => {
+            let wait = record.life.last(MilestoneKind::Waiting);
+            let Some((wait, until)) = wait.and_then(|wait| Some((wait, wait.until?))) else { return begun };
+            if until.saturating_add(RETURNED).is_ok_and(|returned| returned < around.now) {
+                return queued(blank, key, until, around);
+            }
+            retrying(blank, (wait.at, until), wait.reason.as_deref().unwrap_or_default(), around.names)
+        }
+    }
+}
+
+/// Describes an event in its organization's queue.
+fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroundings<'_>) -> EventAnswer {
+    let id = key.organization_id.as_str();
+    let answer = EventAnswer {
+        state: EventState::Waiting,
+        place: Some(queue(&(around.names.organization)(&key.organization_id))),
+        since: Some(since),
+        ..blank
+    };
+    let of = |reason: &str, advice: String| EventAnswer {
+        reason: Some(reason.to_owned()),
+        advice: Some(advice),
+        ..answer.clone()
+    };
+    let Some(organizations) = &around.organizations else { return of("queued", advice::NO_WORKER.to_owned()) };
+    let Some(state) = organizations.get(id) else {
+        return of("unknown_organization", advice::UNKNOWN_ORGANIZATION.to_owned());
+    };
+    let advice = advice::of_organization(id, state);
+    match state {
+        OrganizationState::Open => of("queued", advice),
+        OrganizationState::Throttled { until } => {
+            EventAnswer { next_attempt: Some(*until), ..of("throttled", advice) }
+        }
+        OrganizationState::Blocked { error, .. } => {
+            EventAnswer { error: Some(error.clone()), ..of("blocked", advice) }
+        }
+        OrganizationState::Paused { .. } => of("paused", advice),
+    }
+}
+
+/// Describes an event in a retry queue.
+fn retrying(
+    blank: EventAnswer,
+    (since, until): (Timestamp, Timestamp),
+    reason: &str,
+    names: &QueueNames,
+) -> EventAnswer {
+    let delay = until.duration_since(since).unsigned_abs();
+    let name = names.retries.iter().find(|(of, _)| *of == delay).map(|(_, name)| queue(name));
+    EventAnswer {
+        state: EventState::Waiting,
+        place: Some(name.unwrap_or_else(|| "a retry queue".to_owned())),
+        since: Some(since),
+        reason: Some(reason.to_owned()),
+        next_attempt: Some(until),
+        advice: Some(advice::of_retry(reason).to_owned()),
+        ..blank
+    }
+}
+
+fn finished(blank: EventAnswer, outcome: &Outcome) -> EventAnswer {
+    let succeeded = outcome.status == Status::Succeeded;
+    EventAnswer {
+        state: if succeeded { EventState::Succeeded } else { EventState::Skipped },
+        place: record_in_dynamics(outcome),
+        since: Some(outcome.finished_at),
+        reason: outcome.reason.map(Reason::as_str).map(str::to_owned),
+        advice: (outcome.reason == Some(Reason::NoIncident)).then(|| {
+            "If a case was expected, find the session and check whether its handoff is a dead letter.".to_owned()
+        }),
+        ..blank
+    }
+}
+
+fn dead(blank: EventAnswer, record: &Record, outcome: &Outcome, names: &QueueNames) -> EventAnswer {
+    let error = outcome.error.as_ref();
+    let answer = EventAnswer {
+        reason: outcome.reason.map(Reason::as_str).map(str::to_owned),
+        error: error.map(|error| error.message.clone()),
+        ..blank
+    };
+    let discard = record.life.last(MilestoneKind::Discarded).filter(|_| record.is_discarded());
+    if let Some(discard) = discard {
+        let by = discard.by.as_deref().unwrap_or("an operator");
+        return EventAnswer {
+            state: EventState::Discarded,
+            since: Some(discard.at),
+            advice: Some(format!("Discarded by {by}. If it is needed after all, publish the event again.")),
+            ..answer
+        };
+    }
+    EventAnswer {
+        state: EventState::Dead,
+        place: Some(queue(&names.dead_letters)),
+        since: Some(outcome.finished_at),
+        advice: error.and_then(|error| error.advice.clone()).or_else(|| Some(advice::DEAD.to_owned())),
+        ..answer
+    }
+}
+
+fn record_in_dynamics(outcome: &Outcome) -> Option<String> {
+    let of_incident = outcome.incident.as_ref().map(|incident| match &incident.ticket_number {
+        Some(number) => format!("case {number} ({})", incident.id),
+        None => format!("case {}", incident.id),
+    });
+    of_incident.or_else(|| outcome.work_item.map(|id| format!("live work item {id}")))
+}
+
+fn last_error(record: &Record) -> Option<String> {
+    record.requests_of_run().iter().rev().find_map(|request| request.error.clone())
+}
+
+fn queue(name: &str) -> String {
+    format!("queue {name}")
+}

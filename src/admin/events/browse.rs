@@ -1,0 +1,215 @@
+//! Browsing of events by state, organization, session and time, newest first, in pages.
+
+use std::cmp::Reverse;
+
+use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::position::Position;
+use handoffd_engine::ports::store::scan::{self, EventScan};
+use handoffd_engine::ports::store::{Cursor, OutcomeFilter, StoreError, StoredEvent};
+use handoffd_engine::worker::{EventStage, TrackedEvent};
+use handoffd_engine::workflow::{Record, Status};
+use jiff::Timestamp;
+
+use super::answer::{EventAnswer, EventState};
+use super::find::{EventSources, FoundEvent};
+
+/// Most pages of outcomes read for one page of events, when few of them match.
+const MOST_READ: usize = 10;
+/// Number of outcomes read at once, at least.
+const READ: usize = 200;
+
+/// Filter of events; every field that is set must match.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct EventFilter {
+    /// State.
+    pub state: Option<EventState>,
+    /// Organization.
+    pub organization: Option<OrganizationId>,
+    /// Session.
+    pub session: Option<SessionId>,
+    /// Earliest time, inclusive.
+    pub after: Option<Timestamp>,
+    /// Latest time, exclusive.
+    pub before: Option<Timestamp>,
+}
+
+/// Page of events.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct EventPage {
+    /// Events, newest first.
+    pub events: Vec<FoundEvent>,
+    /// Position of the next page, if there may be one.
+    pub next: Option<Cursor>,
+}
+
+/// Event with its place in the list.
+struct Listed {
+    position: Position,
+    record: Option<Record>,
+    tracked: Option<TrackedEvent>,
+}
+
+/// Sorted part of a list.
+#[derive(Default)]
+struct Part {
+    listed: Vec<Listed>,
+    /// Position up to which the part is complete; `None` if there is nothing beyond it.
+    until: Option<Position>,
+}
+
+/// Lists events. Unfinished ones are listed by the time a worker first received them, the others by their end.
+///
+/// # Errors
+/// If the store can't be read or the cursor is none of its own.
+pub async fn browse(
+    sources: &EventSources<'_>,
+    filter: &EventFilter,
+    cursor: Option<&Cursor>,
+    limit: usize,
+) -> Result<EventPage, StoreError> {
+    let after = cursor.map(Position::read).transpose()?;
+    let mut parts = Vec::new();
+    if filter.state.is_none_or(|state| matches!(state, EventState::Waiting | EventState::InProgress)) {
+        parts.push(tracked(sources, filter, after.as_ref(), limit));
+        parts.push(unfinished(sources, filter, after.as_ref(), limit).await?);
+    }
+    if filter.state.is_none_or(|state| !matches!(state, EventState::Waiting | EventState::InProgress)) {
+        parts.push(ended(sources, filter, after.as_ref(), limit).await?);
+    }
+    Ok(page(sources, filter, parts, limit))
+}
+
+/// Merges parts. Nothing is shown beyond the position up to which every part is complete.
+fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<Part>, limit: usize) -> EventPage {
+    let until = parts.iter().filter_map(|part| part.until.clone()).max();
+    let mut listed: Vec<Listed> = parts.into_iter().flat_map(|part| part.listed).collect();
+    listed.sort_by(|one, other| other.position.cmp(&one.position));
+    listed.retain(|listed| until.as_ref().is_none_or(|until| listed.position >= *until));
+    let mut next = until;
+    if listed.len() > limit {
+        listed.truncate(limit);
+        next = listed.last().map(|last| last.position.clone());
+    }
+    let answered = |Listed { position, record, tracked }: Listed| {
+        let key = position.key();
+        let answer = EventAnswer::of(&key, record.as_ref(), tracked.as_ref(), &sources.around)?;
+        let matches = filter.state.is_none_or(|state| state == answer.state);
+        matches.then(|| FoundEvent { answer, stored: record.map(|record| StoredEvent { key, record }) })
+    };
+    EventPage { events: listed.into_iter().filter_map(answered).collect(), next: next.map(|next| next.cursor()) }
+}
+
+fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Position>, limit: usize) -> Part {
+    let Some(tracker) = sources.tracker else { return Part::default() };
+    let place = |key: &EventKey, tracked: &TrackedEvent| Position::new(listed_at(tracked), key);
+    let found = tracker.select(|key, tracked| {
+        let is_running = matches!(tracked.stage, EventStage::InProgress);
+        let state = if is_running { EventState::InProgress } else { EventState::Waiting };
+        filter.state.is_none_or(|wanted| wanted == state)
+            && filter.organization.as_ref().is_none_or(|wanted| *wanted == key.organization_id)
+            && filter.session.as_ref().is_none_or(|wanted| *wanted == tracked.session_id)
+            && filter.matches_time(listed_at(tracked))
+            && after.is_none_or(|after| place(key, tracked) < *after)
+    });
+    let mut listed: Vec<Listed> = found
+        .into_iter()
+        .map(|(key, tracked)| Listed { position: place(&key, &tracked), record: None, tracked: Some(tracked) })
+        .collect();
+    listed.sort_by_key(|listed| Reverse(listed.position.clone()));
+    // One more than the page shows that there are more.
+    listed.truncate(limit + 1);
+    Part { listed, until: None }
+}
+
+async fn unfinished(
+    sources: &EventSources<'_>,
+    filter: &EventFilter,
+    after: Option<&Position>,
+    limit: usize,
+) -> Result<Part, StoreError> {
+    let scan = EventScan {
+        id: filter.session.as_ref().map(ToString::to_string),
+        organization: filter.organization.clone(),
+        unfinished_only: true,
+        after: newest(filter, after),
+        limit: limit + 1,
+    };
+    let scanned = sources.store.scan(&scan).await?;
+    let until = scanned.found.last().filter(|_| scanned.more).map(|last| scan::position(&last.key, &last.record));
+    let wanted = |found: &StoredEvent| {
+        filter.matches_time(scan::listed_at(&found.record))
+            && filter.session.as_ref().is_none_or(|wanted| found.record.session_id.as_ref() == Some(wanted))
+    };
+    let listed = scanned.found.into_iter().filter(wanted).filter_map(|found| of_store(sources, found)).collect();
+    Ok(Part { listed, until })
+}
+
+async fn ended(
+    sources: &EventSources<'_>,
+    filter: &EventFilter,
+    after: Option<&Position>,
+    limit: usize,
+) -> Result<Part, StoreError> {
+    let outcomes = OutcomeFilter {
+        organization: filter.organization.clone(),
+        session: filter.session.clone(),
+        status: match filter.state {
+            Some(EventState::Succeeded) => Some(Status::Succeeded),
+            Some(EventState::Skipped) => Some(Status::Skipped),
+            Some(EventState::Dead | EventState::Discarded) => Some(Status::Failed),
+            Some(EventState::Waiting | EventState::InProgress) | None => None,
+        },
+        after: filter.after,
+        before: filter.before,
+        ..OutcomeFilter::default()
+    };
+    let is_wanted = |record: &Record| match filter.state {
+        Some(EventState::Dead) => !record.is_discarded(),
+        Some(EventState::Discarded) => record.is_discarded(),
+        _ => true,
+    };
+    let (mut listed, mut cursor) = (Vec::new(), after.map(Position::cursor));
+    for _ in 0..MOST_READ {
+        let read = sources.store.outcomes(&outcomes, cursor.as_ref(), READ.max(limit + 1)).await?;
+        cursor = read.next;
+        let wanted = read.found.into_iter().filter(|found| is_wanted(&found.record));
+        listed.extend(wanted.filter_map(|found| of_store(sources, found)));
+        if cursor.is_none() || listed.len() > limit {
+            break;
+        }
+    }
+    let until = cursor.as_ref().map(Position::read).transpose()?;
+    Ok(Part { listed, until })
+}
+
+/// Returns an event of the store, unless the worker knows it better and lists it by itself.
+fn of_store(sources: &EventSources<'_>, StoredEvent { key, record }: StoredEvent) -> Option<Listed> {
+    if sources.tracker.is_some_and(|tracker| tracker.get(&key).is_some()) {
+        return None;
+    }
+    Some(Listed { position: scan::position(&key, &record), record: Some(record), tracked: None })
+}
+
+fn listed_at(tracked: &TrackedEvent) -> Timestamp {
+    tracked.received.unwrap_or(tracked.since)
+}
+
+/// Returns the position that a page begins after, given the latest time of the filter.
+fn newest(filter: &EventFilter, after: Option<&Position>) -> Option<Position> {
+    let before = filter.before.map(|at| Position { at, event_id: "".into(), organization_id: "".into() });
+    after.cloned().into_iter().chain(before).min()
+}
+
+impl EventFilter {
+    /// Returns true if an answer matches.
+    pub fn accepts(&self, answer: &EventAnswer) -> bool {
+        self.state.is_none_or(|wanted| wanted == answer.state)
+            && self.organization.as_ref().is_none_or(|wanted| answer.organization_id.as_deref() == Some(wanted.as_str()))
+            && self.session.as_ref().is_none_or(|wanted| answer.session_id.as_deref() == Some(wanted.as_str()))
+            && answer.since.is_none_or(|since| self.matches_time(since))
+    }
+
+    fn matches_time(&self, at: Timestamp) -> bool {
+        self.after.is_none_or(|after| at >= after) && self.before.is_none_or(|before| at < before)
+    }
+}

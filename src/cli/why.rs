@@ -1,0 +1,119 @@
+//! `why ID`: what became of whatever this is the id of. Queries the running worker, which knows the most; without one
+//! reads the store and the dead letters.
+
+use anyhow::Result;
+use async_trait::async_trait;
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, Selection, execute};
+use handoffd_engine::event::Limits;
+use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::bus::DeadLetterQueue;
+use handoffd_engine::ports::store::Store;
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Why;
+use super::remote::Remote;
+use super::shell::{CommandError, block_on, pretty, print, print_status};
+use super::table::{cell, line};
+use crate::admin::api::events::WhyAnswer;
+use crate::admin::events::{EventSources, LetterSearch, Surroundings, find};
+use crate::app;
+use crate::config::Config;
+use crate::rabbit::RabbitDeadLetterQueue;
+
+/// Runs `why` and prints the answer.
+pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
+    let answer = block_on(answer(config, options.id.trim()))?;
+    let found = answer["found"].as_array().cloned().unwrap_or_default();
+    if options.json {
+        print(&pretty(&answer)?);
+    } else {
+        print(&found.iter().map(event).collect::<Vec<_>>().join("\n"));
+    }
+    for reason in answer["incomplete"].as_array().into_iter().flatten() {
+        print_status(format_args!("the answer may be incomplete: {}", cell(reason)));
+    }
+    if found.is_empty() {
+        print_status(format_args!(
+            "nothing is known of {:?}; enter an event id, organization/event id, session id, incident id, ticket number, chat id \
+             or request id, or its first four or more characters; the worker may never have received it",
+            options.id
+        ));
+        return Err(CommandError::NothingFound);
+    }
+    Ok(())
+}
+
+async fn answer(config: &Config, id: &str) -> Result<Value> {
+    if let Some(remote) = Remote::find(config).await? {
+        let path = format!("/api/v1/why/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+        if let Some(answer) = remote.get(&path).await? {
+            return Ok(answer);
+        }
+    }
+    let (store, known) = match app::store_beside_workers(config).await? {
+        Some(store) => (store, None),
+        None => (
+            std::sync::Arc::new(MemoryStore::new()) as std::sync::Arc<dyn Store>,
+            Some(format!("no store exists at {} (store.path)", config.store.path.display())),
+        ),
+    };
+    let names = app::queue_names(config);
+    let letters = CommandsLetters {
+        queue: RabbitDeadLetterQueue::new(app::bus_options(config)),
+        limits: Limits { max_event_bytes: config.worker.max_event_bytes },
+    };
+    let around = Surroundings { now: Timestamp::now(), names: &names, organizations: None };
+    let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around };
+    let found = find(&sources, id).await;
+    _ = store.close().await;
+    let mut found = found?;
+    found.incomplete.extend(known);
+    Ok(json!(WhyAnswer::new(id.to_owned(), found)))
+}
+
+/// Dead letters as a command searches them.
+struct CommandsLetters {
+    queue: RabbitDeadLetterQueue,
+    limits: Limits,
+}
+
+/// Observer that keeps the matches.
+struct Matches<'a> {
+    id: &'a str,
+    most: usize,
+    found: Vec<DeadLetterEntry>,
+}
+
+#[async_trait]
+impl LetterSearch for CommandsLetters {
+    async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
+        let mut letters = self.queue.open(&|text| print_status(text)).await.map_err(|problem| problem.to_string())?;
+        let operation =
+            Operation { selection: Selection::default(), action: Action::List, most: None, limits: self.limits, by: None };
+        let mut matches = Matches { id, most, found: Vec::new() };
+        let searched = execute(&mut *letters, &operation, &mut matches, &CancellationToken::new()).await;
+        searched.map(|_| matches.found).map_err(|problem| problem.to_string())
+    }
+}
+
+impl Observer for Matches<'_> {
+    fn looked_at(&mut self, _: u64, _: u64) {}
+
+    fn entry(&mut self, entry: DeadLetterEntry) {
+        if self.found.len() < self.most && entry.has_id(self.id) {
+            self.found.push(entry);
+        }
+    }
+}
+
+/// Describes an event: its state first.
+fn event(event: &Value) -> String {
+    const FIELDS: [&str; 10] = [
+        "state", "where", "since", "reason", "error", "next_attempt", "advice", "event_id", "organization_id", "session_id",
+    ];
+    let given = FIELDS.into_iter().filter(|name| !event[*name].is_null());
+    given.map(|name| line(&[name, &cell(&event[name])], &[15])).collect()
+}

@@ -1,0 +1,207 @@
+//! Whereabouts of the events that this worker has moved to their organizations' queues and that are not over: in
+//! memory, for operators' questions. Nothing depends on them for correctness, and a restart forgets them.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::event::{Event, EventKey, Kind, SessionId};
+
+/// Most events that are tracked, which takes about 30 MB. Later ones are unknown until a worker begins them.
+pub const MOST_TRACKED: usize = 100_000;
+/// Number of independently locked parts: an operator's question holds a lock for less than a millisecond.
+const SHARDS: usize = 16;
+
+/// Registry of unfinished events by key.
+pub struct EventTracker {
+    shards: [Mutex<HashMap<EventKey, TrackedEvent>>; SHARDS],
+    hasher: RandomState,
+}
+
+/// Unfinished event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TrackedEvent {
+    /// Kind of the event.
+    pub kind: Kind,
+    /// Id of the conversation.
+    pub session_id: SessionId,
+    /// Time at which the router received it; `None` if it was in its organization's queue before this worker started.
+    pub received: Option<Timestamp>,
+    /// Time at which the broker confirmed it in its organization's queue.
+    pub moved: Option<Timestamp>,
+    /// Stage of the event.
+    pub stage: EventStage,
+    /// Time at which the stage began.
+    pub since: Timestamp,
+}
+
+/// Stage of an unfinished event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventStage {
+    /// The event waits in its organization's queue.
+    Queued,
+    /// A worker processes the event.
+    InProgress,
+    /// A worker has begun the event and holds it until its organization, or the step, is available.
+    OnHold(&'static str),
+    /// The event waits in a retry queue.
+    Retrying {
+        /// Reason, as in the metric of retries.
+        reason: &'static str,
+        /// End of the wait.
+        until: Timestamp,
+    },
+}
+
+impl EventTracker {
+    /// Registers an event that the router is moving to its organization's queue.
+    pub(super) fn routed(&self, event: &Event, now: Timestamp) {
+        let mut shard = self.shard(&event.key);
+        let is_full = shard.len() >= MOST_TRACKED / SHARDS;
+        match shard.get_mut(&event.key) {
+            // A second copy of an event in progress changes nothing.
+            Some(tracked) if matches!(tracked.stage, EventStage::InProgress | EventStage::OnHold(_)) => {}
+            Some(tracked) => tracked.enter(EventStage::Queued, now),
+            None if is_full => {}
+            None => {
+                shard.insert(event.key.clone(), TrackedEvent::new(event, Some(now), EventStage::Queued, now));
+            }
+        }
+    }
+
+    /// Records that the broker has confirmed an event in its organization's queue. It may have begun, or ended, before.
+    pub(super) fn moved(&self, key: &EventKey, now: Timestamp) {
+        if let Some(tracked) = self.shard(key).get_mut(key) {
+            tracked.moved.get_or_insert(now);
+        }
+    }
+
+    /// Records that a worker begins an event. Returns what is known of it.
+    pub(super) fn begins(&self, event: &Event, now: Timestamp) -> TrackedEvent {
+        let mut shard = self.shard(&event.key);
+        // Events in progress are few, so they are tracked beyond the limit.
+        let tracked = shard
+            .entry(event.key.clone())
+            .or_insert_with(|| TrackedEvent::new(event, None, EventStage::InProgress, now));
+        tracked.enter(EventStage::InProgress, now);
+        tracked.clone()
+    }
+
+    /// Records another stage of a tracked event.
+    pub(super) fn enters(&self, key: &EventKey, stage: EventStage, now: Timestamp) {
+        if let Some(tracked) = self.shard(key).get_mut(key) {
+            tracked.enter(stage, now);
+        }
+    }
+
+    /// Forgets an event that is over.
+    pub(super) fn ends(&self, key: &EventKey) {
+        self.shard(key).remove(key);
+    }
+
+    /// Returns one event.
+    pub fn get(&self, key: &EventKey) -> Option<TrackedEvent> {
+        self.shard(key).get(key).cloned()
+    }
+
+    /// Returns all events that a predicate selects, in no order.
+    pub fn select(&self, is_wanted: impl Fn(&EventKey, &TrackedEvent) -> bool) -> Vec<(EventKey, TrackedEvent)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let wanted = shard.iter().filter(|(key, tracked)| is_wanted(key, tracked));
+            found.extend(wanted.map(|(key, tracked)| (key.clone(), tracked.clone())));
+        }
+        found
+    }
+
+    fn shard(&self, key: &EventKey) -> MutexGuard<'_, HashMap<EventKey, TrackedEvent>> {
+        let hash = self.hasher.hash_one(key);
+        lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
+    }
+}
+
+impl Default for EventTracker {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+    }
+}
+
+impl TrackedEvent {
+    fn new(event: &Event, received: Option<Timestamp>, stage: EventStage, since: Timestamp) -> Self {
+        let session_id = event.session_id().clone();
+        Self { kind: event.kind(), session_id, received, moved: None, stage, since }
+    }
+
+    fn enter(&mut self, stage: EventStage, now: Timestamp) {
+        if self.stage != stage {
+            (self.stage, self.since) = (stage, now);
+        }
+    }
+}
+
+fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::samples::handoff;
+    use crate::workflow::samples::at;
+
+    const NINE: &str = "2026-11-22T09:00:00Z";
+    const TEN: &str = "2026-11-22T10:00:00Z";
+    const NOON: &str = "2026-11-22T12:00:00Z";
+
+    fn named(id: &str) -> Event {
+        let mut event = handoff(|_| {});
+        event.key.event_id = id.into();
+        event
+    }
+
+    #[test]
+    fn an_event_is_known_from_the_router_to_its_end() {
+        let (tracker, event) = (EventTracker::default(), named("evt_1"));
+        tracker.routed(&event, at(NINE));
+        let queued = tracker.get(&event.key).expect("a queued event");
+        assert_eq!((queued.stage, queued.since, queued.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
+        tracker.moved(&event.key, at(TEN));
+        let begun = tracker.begins(&event, at(NOON));
+        assert_eq!((begun.stage, begun.since), (EventStage::InProgress, at(NOON)));
+        assert_eq!((begun.received, begun.moved), (Some(at(NINE)), Some(at(TEN))));
+        tracker.ends(&event.key);
+        assert_eq!(tracker.get(&event.key), None);
+        tracker.moved(&event.key, at(NOON));
+        assert_eq!(tracker.get(&event.key), None, "a confirm that comes late brings nothing back");
+    }
+
+    #[test]
+    fn a_second_copy_changes_nothing_of_an_event_in_progress() {
+        let (tracker, event) = (EventTracker::default(), named("evt_1"));
+        tracker.begins(&event, at(NINE));
+        tracker.routed(&event, at(TEN));
+        assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::InProgress);
+        let retrying = EventStage::Retrying { reason: "transient", until: at(NOON) };
+        tracker.enters(&event.key, retrying, at(TEN));
+        tracker.enters(&event.key, retrying, at(NOON));
+        assert_eq!(tracker.get(&event.key).expect("an event").since, at(TEN), "the same stage goes on");
+        tracker.routed(&event, at(NOON));
+        assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
+    }
+
+    #[test]
+    fn the_number_of_queued_events_is_bounded_and_those_in_progress_are_always_known() {
+        let tracker = EventTracker::default();
+        for n in 0..MOST_TRACKED + 5_000 {
+            tracker.routed(&named(&n.to_string()), at(NINE));
+        }
+        assert!(tracker.select(|_, _| true).len() <= MOST_TRACKED);
+        let late = named("late");
+        tracker.begins(&late, at(TEN));
+        assert!(tracker.get(&late.key).is_some());
+        assert_eq!(tracker.select(|_, tracked| tracked.stage == EventStage::InProgress).len(), 1);
+    }
+}
