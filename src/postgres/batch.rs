@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId};
 use handoffd_engine::ports::store::Change;
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::workflow::{Learned, Record, SessionEntry};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,6 +20,8 @@ use super::keys;
 pub(super) struct Batch<'a> {
     /// Records by the event's key.
     pub records: BTreeMap<Uuid, (&'a EventKey, &'a Record)>,
+    /// Notes of queued events by their own keys.
+    pub queued: BTreeMap<Uuid, (&'a EventKey, Option<&'a QueuedNote>)>,
     /// Session entries by the keys of session and event.
     pub sessions: BTreeMap<(Uuid, Uuid), SessionWrite<'a>>,
     /// Contacts by key.
@@ -56,6 +59,13 @@ impl<'a> Batch<'a> {
         match change {
             Change::Record(key, record) => {
                 self.records.insert(keys::event(key), (key, record));
+                self.queued.insert(keys::queued(key), (key, None));
+            }
+            Change::Queued(key, note) => {
+                self.queued.insert(keys::queued(key), (key, Some(note)));
+            }
+            Change::ForgetQueued(key) => {
+                self.queued.insert(keys::queued(key), (key, None));
             }
             Change::Session { organization, session, entry, at } => {
                 let event = EventKey { organization_id: organization.clone(), event_id: entry.event_id.clone() };

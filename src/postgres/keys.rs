@@ -16,6 +16,11 @@ pub(super) fn event(key: &EventKey) -> Uuid {
     digest("event", &[key.organization_id.as_str(), key.event_id.as_str()])
 }
 
+/// Returns the key of the note that an event is queued.
+pub(super) fn queued(key: &EventKey) -> Uuid {
+    digest("queued event", &[key.organization_id.as_str(), key.event_id.as_str()])
+}
+
 /// Returns the key of a session.
 pub(super) fn session(organization: &OrganizationId, session: &SessionId) -> Uuid {
     digest("session", &[organization.as_str(), session.as_str()])

@@ -4,9 +4,10 @@
 //! field of a stored type needs a default.
 
 use handoffd_engine::event::EventKey;
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{StoreError, terms};
 use handoffd_engine::workflow::{Outcome, Record, Status};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
@@ -28,6 +29,25 @@ pub(super) fn json(value: &impl Serialize) -> String {
 /// Decodes a value; `what` names it in the error.
 pub(super) fn read<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| unreadable(what, error))
+}
+
+/// Beginning of a note that an event is queued, which is no record.
+pub(super) const QUEUED: &str = "{\"queued\":";
+
+/// Note that an event is queued, as its row stores it.
+#[derive(Serialize, Deserialize)]
+struct QueuedRow<T> {
+    queued: T,
+}
+
+/// Encodes the note that an event is queued.
+pub(super) fn json_queued(note: &QueuedNote) -> String {
+    json(&QueuedRow { queued: note })
+}
+
+/// Decodes the note that an event is queued.
+pub(super) fn read_queued(what: &'static str, text: &str) -> Result<QueuedNote, StoreError> {
+    read::<QueuedRow<QueuedNote>>(what, text).map(|row| row.queued)
 }
 
 /// Returns the terms that an ended event is found by, as an array of PostgreSQL.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use handoffd_engine::event::{EventId, EventKey};
 use handoffd_engine::ports::store::StoreError;
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use handoffd_engine::workflow::{Milestone, Record, discarded};
 use tokio_postgres::Row;
@@ -90,9 +91,28 @@ async fn replace(link: &ServerLink, ids: Vec<Uuid>, old: Vec<String>, new: Vec<S
     Ok(rows.map_err(|failure| failure.writing())?.len() as u64)
 }
 
+/// Reads the notes of queued events.
+pub(super) async fn queued(link: &ServerLink, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+    let mut statement = Statement::default();
+    let (notes, limit) = (
+        statement.bind(format!("{}%", rows::QUEUED), Type::TEXT),
+        statement.bind(i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8),
+    );
+    statement.text = format!(
+        "SELECT organization, event, record FROM handoffd_events \
+         WHERE finished_at IS NULL AND record LIKE {notes} LIMIT {limit}"
+    );
+    let note = |row: &Row| {
+        let text = row.try_get::<_, &str>(2).map_err(|error| unreadable(EVENTS, error))?;
+        Ok((key(row)?, rows::read_queued(EVENTS, text)?))
+    };
+    query(link, &statement).await?.iter().map(note).collect()
+}
+
 fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
     let mut statement = Statement::default();
-    let mut wanted = Vec::new();
+    let notes = statement.bind(format!("{}%", rows::QUEUED), Type::TEXT);
+    let mut wanted = vec![format!("(finished_at IS NOT NULL OR record NOT LIKE {notes})")];
     if scan.unfinished_only {
         wanted.push("finished_at IS NULL".to_owned());
     }
@@ -112,9 +132,9 @@ fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
     if let Some(newest) = newest {
         wanted.push(format!("coalesce(finished_at, first_seen) <= {}", statement.bind(newest, Type::INT8)));
     }
-    let wanted = if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) };
+    let wanted = wanted.join(" AND ");
     statement.text = format!(
-        "SELECT organization, event, record, coalesce(finished_at, first_seen) FROM handoffd_events {wanted} \
+        "SELECT organization, event, record, coalesce(finished_at, first_seen) FROM handoffd_events WHERE {wanted} \
          ORDER BY coalesce(finished_at, first_seen) DESC LIMIT {BATCH}"
     );
     statement
@@ -148,9 +168,12 @@ async fn query(link: &ServerLink, statement: &Statement) -> Result<Vec<Row>, Sto
 }
 
 fn event(row: &Row) -> Result<(EventKey, Record), StoreError> {
+    let record = row.try_get::<_, &str>(2).map_err(|error| unreadable(EVENTS, error))?;
+    Ok((key(row)?, rows::read(EVENTS, record)?))
+}
+
+fn key(row: &Row) -> Result<EventKey, StoreError> {
     let bytes = |column| row.try_get::<_, &[u8]>(column).map_err(|error| unreadable(EVENTS, error));
     let event_id = std::str::from_utf8(bytes(1)?).map_err(|error| unreadable(EVENTS, error))?;
-    let organization_id = read::organization(EVENTS, bytes(0)?)?;
-    let record = row.try_get::<_, &str>(2).map_err(|error| unreadable(EVENTS, error))?;
-    Ok((EventKey { organization_id, event_id: EventId::from(event_id) }, rows::read(EVENTS, record)?))
+    Ok(EventKey { organization_id: read::organization(EVENTS, bytes(0)?)?, event_id: EventId::from(event_id) })
 }

@@ -44,6 +44,8 @@ impl Statement {
         let mut statement = Self::default();
         let parts: Vec<String> = [
             statement.events(batch),
+            statement.queued(batch),
+            statement.begun(batch),
             statement.outcomes(batch),
             statement.sessions(batch),
             statement.contacts(batch),
@@ -93,6 +95,41 @@ impl Statement {
              ON CONFLICT (id) DO UPDATE SET first_seen = excluded.first_seen, finished_at = excluded.finished_at, \
              record = excluded.record"
         ))
+    }
+
+    /// Writes notes of queued events. They are rows of the events' table under keys of their own, so that an event's record
+    /// is never taken for one.
+    fn queued(&mut self, batch: &Batch<'_>) -> Option<String> {
+        let rows: Vec<_> = batch.queued.iter().filter_map(|(id, (key, note))| Some((*id, *key, (*note)?))).collect();
+        if rows.is_empty() {
+            return None;
+        }
+        let name = |text: &str| text.as_bytes().to_vec();
+        let ids = self.bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), Type::UUID_ARRAY);
+        let organizations = rows.iter().map(|(_, key, _)| name(key.organization_id.as_str())).collect::<Vec<_>>();
+        let organizations = self.bind(organizations, Type::BYTEA_ARRAY);
+        let events = rows.iter().map(|(_, key, _)| name(key.event_id.as_str())).collect::<Vec<_>>();
+        let events = self.bind(events, Type::BYTEA_ARRAY);
+        let received = rows.iter().map(|(.., note)| keys::nanoseconds(note.received)).collect::<Vec<_>>();
+        let received = self.bind(received, Type::INT8_ARRAY);
+        let notes = rows.iter().map(|(.., note)| rows::json_queued(note)).collect::<Vec<_>>();
+        let notes = self.bind(notes, Type::TEXT_ARRAY);
+        Some(format!(
+            "INSERT INTO handoffd_events (id, organization, event, first_seen, record) \
+             SELECT * FROM UNNEST({ids}, {organizations}, {events}, {received}, {notes}) \
+             ON CONFLICT (id) DO UPDATE SET first_seen = excluded.first_seen, record = excluded.record"
+        ))
+    }
+
+    /// Deletes the notes of events that are begun.
+    fn begun(&mut self, batch: &Batch<'_>) -> Option<String> {
+        let gone: Vec<Uuid> =
+            batch.queued.iter().filter(|(_, (_, note))| note.is_none()).map(|(id, _)| *id).collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let ids = self.bind(gone, Type::UUID_ARRAY);
+        Some(format!("DELETE FROM handoffd_events WHERE id = ANY({ids})"))
     }
 
     fn outcomes(&mut self, batch: &Batch<'_>) -> Option<String> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, EventQuery, KnownEvent, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -165,6 +166,11 @@ impl Store for PostgresStore {
     ) -> Result<OutcomePage, StoreError> {
         self.settle(Durability::MayBeLost).await?;
         listing::page(&self.lists, filter, after, limit).await
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        self.settle(Durability::MayBeLost).await?;
+        scanning::queued(&self.lists, limit).await
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {

@@ -27,6 +27,14 @@ impl<'a, 'v> BatchBuilder<'a, 'v> {
     pub(super) fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::Record(key, record) => self.record(key, record),
+            Change::Queued(key, note) => {
+                self.insert(keys::waiting(key), codec::encode_queued(note));
+                Ok(())
+            }
+            Change::ForgetQueued(key) => {
+                self.remove(keys::waiting(key));
+                Ok(())
+            }
             Change::Session { organization, session, entry, at } => self.session(organization, session, entry, *at),
             Change::Contact { organization, email, contact, at } => {
                 let key = keys::contact(organization, email);
@@ -93,6 +101,10 @@ impl<'a, 'v> BatchBuilder<'a, 'v> {
             self.remove(there);
         }
         self.insert(here, codec::encode_record(record));
+        let waiting = keys::waiting(key);
+        if self.get(&waiting)?.is_some() {
+            self.remove(waiting);
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use sled::Db;
 
@@ -38,9 +39,20 @@ pub(super) fn scan(db: &Db, scan: EventScan) -> Result<ScannedEvents, StoreError
     Ok(page.end(false))
 }
 
+/// Reads the notes of queued events.
+pub(super) fn queued(db: &Db, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+    let mut found = Vec::new();
+    for row in db.scan_prefix(keys::WAITING).take(limit) {
+        let (key, value) = row.map_err(|error| unreadable(EVENTS, error))?;
+        let note = codec::decode_queued(&value).map_err(|error| unreadable(EVENTS, error))?;
+        found.extend(event(&key).map(|key| (key, note)));
+    }
+    Ok(found)
+}
+
 fn event(key: &[u8]) -> Option<EventKey> {
     let mut key = key.to_vec();
-    *key.first_mut()? = keys::RECORDS[0]; // both kinds of rows have the same form
+    *key.first_mut()? = keys::RECORDS[0]; // all kinds of rows of events have the same form
     keys::event_of(&key)
 }
 

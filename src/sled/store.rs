@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -205,6 +206,14 @@ impl Store for SledStore {
                 return Ok(listing.page);
             }
         }
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        let _disk_fails = self.committer.wait_all_durable().await;
+        let shared = Arc::clone(&self.shared);
+        let read =
+            run_blocking(scanning::EVENTS, move || shared.on_disk(scanning::EVENTS, |db| scanning::queued(db, limit)));
+        self.examined(read.await)
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {

@@ -42,6 +42,8 @@ enum What {
     Ended,
     /// Records of events in progress or waiting whose messages no longer exist.
     Unended,
+    /// Notes of queued events whose messages no longer exist.
+    Waiting,
     /// Session entries.
     Entries,
     /// Contacts.
@@ -59,6 +61,7 @@ impl Sweep {
                 Walk::all(What::Contacts, keys::CONTACTS),
                 Walk::all(What::Entries, keys::ENTRIES),
                 Walk::all(What::Unended, keys::UNENDED),
+                Walk::all(What::Waiting, keys::WAITING),
                 Walk { what: What::Ended, from: keys::JOURNAL.to_vec(), to },
             ],
             swept: Swept::default(),
@@ -77,7 +80,9 @@ impl Sweep {
             let (key, value) = row.map_err(|error| unreadable(OLD, error))?;
             looked_at += match walk.what {
                 What::Ended => self.sweep_index_row(&mut draft, &key, &value)?,
-                What::Unended | What::Entries | What::Contacts => self.sweep_row(&mut draft, walk.what, &key)?,
+                What::Unended | What::Waiting | What::Entries | What::Contacts => {
+                    self.sweep_row(&mut draft, walk.what, &key)?
+                }
             };
             if looked_at >= BATCH {
                 walk.from = key.to_vec();
@@ -129,7 +134,7 @@ impl Sweep {
             return Ok(1);
         }
         match what {
-            What::Ended | What::Unended => self.swept.records += 1,
+            What::Ended | What::Unended | What::Waiting => self.swept.records += 1,
             What::Entries => self.swept.sessions += 1,
             What::Contacts => self.swept.contacts += 1,
         }

@@ -1,11 +1,12 @@
-//! Index of the unfinished events that may be on disk. Usually there are none, while every event queries it twice.
+//! Index of the unfinished events, and of the notes of queued ones, that may be on disk. Usually there are none, while
+//! every event queries it several times.
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use sled::Tree;
 
-use super::keys::UNENDED;
+use super::keys::{UNENDED, WAITING};
 
 /// Keys with their new values; `None` removes a key.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -23,14 +24,14 @@ impl UnfinishedIndex {
 
     /// Reads the unfinished events on disk.
     pub(super) fn of(tree: &Tree) -> sled::Result<Self> {
-        let keys = tree.scan_prefix(UNENDED).keys();
+        let keys = tree.scan_prefix(UNENDED).keys().chain(tree.scan_prefix(WAITING).keys());
         let digests = keys.map(|key| key.map(|key| digest(&key))).collect::<sled::Result<_>>()?;
         Ok(Self { digests })
     }
 
     /// Reports whether this key may be on disk; every key of another kind may.
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
-        !key.starts_with(UNENDED) || self.digests.contains(&digest(key))
+        !(key.starts_with(UNENDED) || key.starts_with(WAITING)) || self.digests.contains(&digest(key))
     }
 
     /// Records that these changes are about to be written.
@@ -49,7 +50,8 @@ impl UnfinishedIndex {
 }
 
 fn of(writes: &Writes) -> impl Iterator<Item = (&Vec<u8>, &Option<Vec<u8>>)> {
-    writes.range(UNENDED.to_vec()..).take_while(|(key, _)| key.starts_with(UNENDED))
+    let of = |prefix: &'static [u8]| writes.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix));
+    of(UNENDED).chain(of(WAITING))
 }
 
 fn digest(key: &[u8]) -> u64 {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use handoffd_engine::event::EventKey;
+use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::queued::QueuedNote;
+use handoffd_engine::ports::store::scan::EventScan;
 use handoffd_engine::ports::store::{Change, EventQuery, OutcomeFilter, SavedOrganization, Store};
 use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
 use jiff::Timestamp;
@@ -108,6 +110,16 @@ async fn same_answers(model: &Arc<dyn Store>, store: &Arc<dyn Store>) {
     assert_eq!(store.organizations().await.unwrap(), model.organizations().await.unwrap());
     assert_eq!(store.pauses().await.unwrap(), model.pauses().await.unwrap());
     assert_eq!(store.organization_queues().await.unwrap(), model.organization_queues().await.unwrap());
+    let queued = async |store: &Arc<dyn Store>| {
+        let mut notes = store.queued(100).await.unwrap();
+        notes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        notes
+    };
+    assert_eq!(queued(store).await, queued(model).await);
+    for (id, unfinished_only) in [(None, true), (Some("a"), false), (Some("b"), false), (Some("cas-0"), false)] {
+        let scan = EventScan { id: id.map(str::to_owned), unfinished_only, limit: 3, ..EventScan::default() };
+        assert_eq!(store.scan(&scan).await.unwrap(), model.scan(&scan).await.unwrap(), "{scan:?}");
+    }
     for filter in filters() {
         assert_eq!(all(store, &filter, 3).await, all(model, &filter, 3).await, "{filter:?}");
     }
@@ -159,6 +171,10 @@ fn one_change() -> impl Strategy<Value = Change> {
                 change(&key, &record)
             }
         ),
+        1 => (event(), any::<bool>(), second()).prop_map(|(key, is_queued, second)| {
+            let note = QueuedNote { kind: Kind::Handoff, session_id: "ses".into(), received: second, moved: None };
+            if is_queued { Change::Queued(key, note) } else { Change::ForgetQueued(key) }
+        }),
         2 => (name(), name(), name(), 0..3u128, second()).prop_map(
             |(organization, session, event, number, second)| {
                 let state = match number {

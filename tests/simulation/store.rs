@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -141,6 +142,10 @@ impl Store for FakeStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.memory.outcomes(filter, after, limit).await
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        self.memory.queued(limit).await
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {

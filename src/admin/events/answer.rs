@@ -19,7 +19,7 @@ use crate::organizations::OrganizationState;
 const RETURNED: Duration = Duration::from_secs(10);
 
 /// State of an event.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventState {
     /// Waits in its organization's queue or in a retry queue.
@@ -128,6 +128,11 @@ impl EventAnswer {
             advice: None,
             error: record.filter(|record| record.outcome().is_none()).and_then(last_error),
         };
+        // A note of a queued event may be older than the event's end.
+        let ended = record.and_then(|record| record.outcome()).map(|outcome| outcome.finished_at);
+        let tracked = tracked.filter(|tracked| {
+            tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since)
+        });
         match (tracked, record) {
             (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
             (None, Some(record)) => Some(of_record(blank, key, record, around)),

@@ -7,7 +7,7 @@ use handoffd_engine::dead_letters::DeadLetterEntry;
 use handoffd_engine::event::{EventKey, IncidentId, WorkItemId};
 use handoffd_engine::ports::store::scan::{EventScan, is_id};
 use handoffd_engine::ports::store::{OutcomeFilter, Store, StoreError, StoredEvent};
-use handoffd_engine::worker::{EventStage, EventTracker, TrackedEvent};
+use handoffd_engine::worker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
 use handoffd_engine::workflow::Record;
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreEr
     let mut known = exactly(sources, id).await?;
     if known.is_empty() && id.chars().count() >= SHORTEST {
         known = by_beginning(sources, id, &mut found.incomplete).await?;
+    }
+    if known.is_empty() {
+        noted(&mut known, sources, id).await?;
     }
     found.events = answers(known, &sources.around);
     if found.events.is_empty() {
@@ -140,6 +143,20 @@ async fn track(
         if !known.contains_key(&key) {
             let record = sources.store.record(&key).await?;
             known.insert(key, (record, Some(tracked)));
+        }
+    }
+    Ok(())
+}
+
+/// Adds queued events that the store has notes of: those of other workers, or while none runs.
+async fn noted(known: &mut Known, sources: &EventSources<'_>, id: &str) -> Result<(), StoreError> {
+    let is_short = id.chars().count() < SHORTEST;
+    let (organization, event) = id.split_once('/').unzip();
+    let begins = |text: &str| text == id || (!is_short && text.to_lowercase().starts_with(&id.to_lowercase()));
+    for (key, note) in sources.store.queued(MOST_TRACKED).await? {
+        let is_named = organization == Some(key.organization_id.as_str()) && event == Some(key.event_id.as_str());
+        if is_named || begins(key.event_id.as_str()) || begins(note.session_id.as_str()) {
+            known.insert(key, (None, Some(TrackedEvent::of_note(note))));
         }
     }
     Ok(())

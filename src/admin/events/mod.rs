@@ -12,3 +12,6 @@ pub use answer::{EventAnswer, EventState, QueueNames, Surroundings};
 pub use browse::{EventFilter, EventPage, browse};
 pub use discards::{DiscardedEvent, record_discards};
 pub use find::{EventSources, Found, FoundEvent, LetterSearch, find};
+
+#[cfg(test)]
+mod tests;

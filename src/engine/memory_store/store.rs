@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
+use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::{Learned, Milestone, Record, SessionEntry};
@@ -117,6 +118,10 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.open()?.now.outcomes(filter, after, limit)
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        Ok(self.open()?.now.queued(limit))
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {

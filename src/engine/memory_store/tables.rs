@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::position::Position;
+use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use crate::ports::store::terms::fold;
 use crate::ports::store::{
@@ -17,6 +18,7 @@ use crate::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 #[derive(Clone, Default, Debug)]
 pub(super) struct Tables {
     records: BTreeMap<EventKey, Record>,
+    waiting: BTreeMap<EventKey, QueuedNote>,
     sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, OutcomeRow>>,
     contacts: BTreeMap<(OrganizationId, String), (ContactId, Timestamp)>,
     learned: BTreeMap<OrganizationId, Learned>,
@@ -42,7 +44,14 @@ impl Tables {
     fn change(&mut self, change: Change) {
         match change {
             Change::Record(key, record) => {
+                self.waiting.remove(&key);
                 self.records.insert(key, *record);
+            }
+            Change::Queued(key, note) => {
+                self.waiting.insert(key, note);
+            }
+            Change::ForgetQueued(key) => {
+                self.waiting.remove(&key);
             }
             Change::Session { organization, session, entry, at } => {
                 let entries = self.sessions.entry((organization, session)).or_default();
@@ -146,6 +155,10 @@ impl Tables {
         Ok(OutcomePage { found, next })
     }
 
+    pub(super) fn queued(&self, limit: usize) -> Vec<(EventKey, QueuedNote)> {
+        self.waiting.iter().take(limit).map(|(key, note)| (key.clone(), note.clone())).collect()
+    }
+
     pub(super) fn scan(&self, scan: &EventScan) -> ScannedEvents {
         let mut page = ScanPage::new(scan.clone());
         self.records.iter().for_each(|(key, record)| page.offer(key.clone(), record.clone()));
@@ -164,11 +177,12 @@ impl Tables {
     }
 
     pub(super) fn sweep(&mut self, before: Timestamp) -> Swept {
-        let things = (self.records.len(), self.entries(), self.contacts.len());
+        let things = (self.records.len() + self.waiting.len(), self.entries(), self.contacts.len());
         self.records.retain(|_, record| {
             let outcome = record.outcome();
             outcome.map_or(record.first_seen, |outcome| outcome.finished_at) >= before
         });
+        self.waiting.retain(|_, note| note.received >= before);
         for entries in self.sessions.values_mut() {
             entries.retain(|_, entry| entry.at >= before);
         }
@@ -176,7 +190,7 @@ impl Tables {
         self.contacts.retain(|_, (_, at)| *at >= before);
         let gone = |before: usize, now: usize| (before - now) as u64;
         Swept {
-            records: gone(things.0, self.records.len()),
+            records: gone(things.0, self.records.len() + self.waiting.len()),
             sessions: gone(things.1, self.entries()),
             contacts: gone(things.2, self.contacts.len()),
         }
@@ -184,7 +198,7 @@ impl Tables {
 
     /// Returns the number of stored entries.
     pub(super) fn len(&self) -> u64 {
-        let things = self.records.len() + self.entries() + self.contacts.len() + self.learned.len();
+        let things = self.records.len() + self.waiting.len() + self.entries() + self.contacts.len() + self.learned.len();
         let things = things + self.organizations.len() + self.pauses.len() + self.queues.len();
         things as u64
     }

@@ -1,13 +1,15 @@
 //! Whereabouts of the events that this worker has moved to their organizations' queues and that are not over: in
-//! memory, for operators' questions. Nothing depends on them for correctness, and a restart forgets them.
+//! memory, for operators' questions. Nothing depends on them for correctness. Events that wait longer are noted in the
+//! store, so that they are known after a restart; an event that is carried at once costs the store nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::event::{Event, EventKey, Kind, SessionId};
+use crate::ports::store::queued::QueuedNote;
 
 /// Most events that are tracked, which takes about 30 MB. Later ones are unknown until a worker begins them.
 pub const MOST_TRACKED: usize = 100_000;
@@ -16,8 +18,15 @@ const SHARDS: usize = 16;
 
 /// Registry of unfinished events by key.
 pub struct EventTracker {
-    shards: [Mutex<HashMap<EventKey, TrackedEvent>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Shard {
+    events: HashMap<EventKey, TrackedEvent>,
+    /// Events that were queued recently, oldest first, and may have to be noted.
+    recent: VecDeque<(Timestamp, EventKey)>,
 }
 
 /// Unfinished event.
@@ -35,6 +44,8 @@ pub struct TrackedEvent {
     pub stage: EventStage,
     /// Time at which the stage began.
     pub since: Timestamp,
+    /// True if the store has a note that it is queued.
+    is_noted: bool,
 }
 
 /// Stage of an unfinished event.
@@ -59,21 +70,23 @@ impl EventTracker {
     /// Registers an event that the router is moving to its organization's queue.
     pub(super) fn routed(&self, event: &Event, now: Timestamp) {
         let mut shard = self.shard(&event.key);
-        let is_full = shard.len() >= MOST_TRACKED / SHARDS;
-        match shard.get_mut(&event.key) {
+        let Shard { events, recent } = &mut *shard;
+        let is_full = events.len() >= MOST_TRACKED / SHARDS;
+        match events.get_mut(&event.key) {
             // A second copy of an event in progress changes nothing.
-            Some(tracked) if matches!(tracked.stage, EventStage::InProgress | EventStage::OnHold(_)) => {}
+            Some(tracked) if matches!(tracked.stage, EventStage::InProgress | EventStage::OnHold(_)) => return,
             Some(tracked) => tracked.enter(EventStage::Queued, now),
-            None if is_full => {}
+            None if is_full => return,
             None => {
-                shard.insert(event.key.clone(), TrackedEvent::new(event, Some(now), EventStage::Queued, now));
+                events.insert(event.key.clone(), TrackedEvent::new(event, Some(now), EventStage::Queued, now));
             }
         }
+        recent.push_back((now, event.key.clone()));
     }
 
     /// Records that the broker has confirmed an event in its organization's queue. It may have begun, or ended, before.
     pub(super) fn moved(&self, key: &EventKey, now: Timestamp) {
-        if let Some(tracked) = self.shard(key).get_mut(key) {
+        if let Some(tracked) = self.shard(key).events.get_mut(key) {
             tracked.moved.get_or_insert(now);
         }
     }
@@ -83,27 +96,58 @@ impl EventTracker {
         let mut shard = self.shard(&event.key);
         // Events in progress are few, so they are tracked beyond the limit.
         let tracked = shard
+            .events
             .entry(event.key.clone())
             .or_insert_with(|| TrackedEvent::new(event, None, EventStage::InProgress, now));
         tracked.enter(EventStage::InProgress, now);
+        if tracked.received.is_some() {
+            // It came from its queue, so only the answer to the confirm is late.
+            tracked.moved.get_or_insert(now);
+        }
         tracked.clone()
     }
 
     /// Records another stage of a tracked event.
     pub(super) fn enters(&self, key: &EventKey, stage: EventStage, now: Timestamp) {
-        if let Some(tracked) = self.shard(key).get_mut(key) {
+        if let Some(tracked) = self.shard(key).events.get_mut(key) {
             tracked.enter(stage, now);
         }
     }
 
-    /// Forgets an event that is over.
-    pub(super) fn ends(&self, key: &EventKey) {
-        self.shard(key).remove(key);
+    /// Forgets an event that is over. Returns true if the store was given a note of it.
+    pub(super) fn ends(&self, key: &EventKey) -> bool {
+        self.shard(key).events.remove(key).is_some_and(|tracked| tracked.is_noted)
+    }
+
+    /// Returns notes of the events that have been queued since `before` and have none, at most so many for each shard,
+    /// and counts them as noted.
+    pub(super) fn notes(&self, before: Timestamp, most: usize) -> Vec<(EventKey, QueuedNote)> {
+        let mut notes = Vec::new();
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let Shard { events, recent } = &mut *shard;
+            let due = recent.iter().take(most).take_while(|(since, _)| *since <= before).count();
+            for (_, key) in recent.drain(..due) {
+                let Some(tracked) = events.get_mut(&key) else { continue };
+                if tracked.stage == EventStage::Queued && !tracked.is_noted {
+                    tracked.is_noted = true;
+                    notes.push((key, tracked.note()));
+                }
+            }
+        }
+        notes
+    }
+
+    /// Registers events that the store has notes of.
+    pub fn restore(&self, notes: Vec<(EventKey, QueuedNote)>) {
+        for (key, note) in notes {
+            self.shard(&key).events.entry(key).or_insert_with(|| TrackedEvent::of_note(note));
+        }
     }
 
     /// Returns one event.
     pub fn get(&self, key: &EventKey) -> Option<TrackedEvent> {
-        self.shard(key).get(key).cloned()
+        self.shard(key).events.get(key).cloned()
     }
 
     /// Returns all events that a predicate selects, in no order.
@@ -111,13 +155,13 @@ impl EventTracker {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = lock(shard);
-            let wanted = shard.iter().filter(|(key, tracked)| is_wanted(key, tracked));
+            let wanted = shard.events.iter().filter(|(key, tracked)| is_wanted(key, tracked));
             found.extend(wanted.map(|(key, tracked)| (key.clone(), tracked.clone())));
         }
         found
     }
 
-    fn shard(&self, key: &EventKey) -> MutexGuard<'_, HashMap<EventKey, TrackedEvent>> {
+    fn shard(&self, key: &EventKey) -> MutexGuard<'_, Shard> {
         let hash = self.hasher.hash_one(key);
         lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])
     }
@@ -132,7 +176,23 @@ impl Default for EventTracker {
 impl TrackedEvent {
     fn new(event: &Event, received: Option<Timestamp>, stage: EventStage, since: Timestamp) -> Self {
         let session_id = event.session_id().clone();
-        Self { kind: event.kind(), session_id, received, moved: None, stage, since }
+        Self { kind: event.kind(), session_id, received, moved: None, stage, since, is_noted: false }
+    }
+
+    /// Returns the event that a note in the store describes.
+    pub fn of_note(note: QueuedNote) -> Self {
+        let QueuedNote { kind, session_id, received, moved } = note;
+        let since = moved.unwrap_or(received);
+        Self { kind, session_id, received: Some(received), moved, stage: EventStage::Queued, since, is_noted: true }
+    }
+
+    fn note(&self) -> QueuedNote {
+        QueuedNote {
+            kind: self.kind,
+            session_id: self.session_id.clone(),
+            received: self.received.unwrap_or(self.since),
+            moved: self.moved,
+        }
     }
 
     fn enter(&mut self, stage: EventStage, now: Timestamp) {
@@ -190,6 +250,25 @@ mod tests {
         assert_eq!(tracker.get(&event.key).expect("an event").since, at(TEN), "the same stage goes on");
         tracker.routed(&event, at(NOON));
         assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
+    }
+
+    #[test]
+    fn only_an_event_that_waits_is_noted_and_only_once() {
+        let tracker = EventTracker::default();
+        let (waits, begins, comes_late) = (named("waits"), named("begins"), named("comes late"));
+        tracker.routed(&waits, at(NINE));
+        tracker.routed(&begins, at(NINE));
+        tracker.routed(&comes_late, at(NOON));
+        tracker.begins(&begins, at(TEN));
+        let notes = tracker.notes(at(TEN), 100);
+        assert_eq!(notes.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), [waits.key.clone()]);
+        assert_eq!(tracker.notes(at(TEN), 100), []);
+        assert!(tracker.ends(&waits.key) && !tracker.ends(&begins.key));
+        let restored = EventTracker::default();
+        restored.restore(notes);
+        let known = restored.get(&waits.key).expect("an event");
+        assert_eq!((known.stage, known.since, known.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
+        assert_eq!(restored.notes(at(NOON), 100), [], "the store has it");
     }
 
     #[test]

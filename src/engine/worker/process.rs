@@ -47,7 +47,7 @@ impl Worker {
             let lost = arrival.delivery.lost.clone();
             let tracked = self.track_settlement(&arrival, &settlement);
             let disposition = self.settle(arrival, settlement).await;
-            self.track_end(tracked, disposition);
+            self.track_end(tracked, disposition).await;
             // A lost delivery is back with the end of its connection; no other must be returned for it.
             if disposition == Disposition::Unacked && !lost.is_cancelled() {
                 place.iter().for_each(LoadSlot::gave_back);

@@ -13,6 +13,8 @@ impl Worker {
     /// Processes events until the bus is stopped and the last one in flight is settled.
     pub async fn run(self: Arc<Self>) {
         let (stopped, in_flight) = (CancellationToken::new(), TaskTracker::new());
+        self.recall_queued().await;
+        tokio::spawn(self.clone().note_queued(stopped.clone()));
         let consumers = tokio::spawn(self.clone().consume_organizations(stopped.clone(), in_flight.clone()));
         self.route(&in_flight).await;
         stopped.cancel();
@@ -20,6 +22,7 @@ impl Worker {
         _ = consumers.await;
         in_flight.close();
         in_flight.wait().await;
+        self.note_queued_since(self.now()).await;
     }
 
     /// Starts a consumer for each organization as it becomes known. None ends before the worker does: the queue of a

@@ -1,14 +1,28 @@
 //! What the tracker of unfinished events learns from the way of a delivery.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::arrival::Arrival;
 use super::core::Worker;
-use super::event_tracker::{EventStage, TrackedEvent};
+use super::event_tracker::{EventStage, MOST_TRACKED, TrackedEvent};
 use super::settle::Disposition;
 use super::settlement::Settlement;
 use crate::event::EventKey;
+use crate::ports::store::Change;
 use crate::workflow::{Life, Milestone, MilestoneKind};
+
+/// Time after which a queued event is noted in the store. Most are begun long before.
+const NOTED_AFTER: Duration = Duration::from_secs(2);
+/// Interval between notes.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Most notes at once, for each shard of the tracker: 5,000 in all, which take the thread of the events 10 ms.
+const MOST_NOTED: usize = 320;
 
 /// Event whose delivery is being settled, with the stage that follows.
 pub(super) struct TrackedSettlement {
@@ -19,6 +33,8 @@ pub(super) struct TrackedSettlement {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NextStage {
     Over,
+    /// Over without a record being written.
+    Known,
     Queued,
     Retrying,
 }
@@ -34,20 +50,54 @@ impl Worker {
                 NextStage::Retrying
             }
             Settlement::GiveBack => NextStage::Queued,
-            Settlement::Done(_) | Settlement::Known(..) | Settlement::Dead(_) | Settlement::Split(_) => NextStage::Over,
+            Settlement::Known(..) => NextStage::Known,
+            Settlement::Done(_) | Settlement::Dead(_) | Settlement::Split(_) => NextStage::Over,
         };
         Some(TrackedSettlement { key, next })
     }
 
     /// Records the result of a settlement. A message that was not acknowledged is back in its queue.
-    pub(super) fn track_end(&self, settled: Option<TrackedSettlement>, disposition: Disposition) {
+    pub(super) async fn track_end(&self, settled: Option<TrackedSettlement>, disposition: Disposition) {
         let Some(TrackedSettlement { key, next }) = settled else { return };
         match (next, disposition) {
-            (NextStage::Over, Disposition::Acked) => self.tracker.ends(&key),
+            (NextStage::Over, Disposition::Acked) => _ = self.tracker.ends(&key),
+            (NextStage::Known, Disposition::Acked) => {
+                if self.tracker.ends(&key) {
+                    // A note that stays is only told, and goes with the next sweep.
+                    _ = self.store.note(vec![Change::ForgetQueued(key)]).await;
+                }
+            }
             (NextStage::Retrying, Disposition::Acked) => {}
             (NextStage::Queued, _) | (_, Disposition::Unacked) => {
                 self.tracker.enters(&key, EventStage::Queued, self.now());
             }
+        }
+    }
+
+    /// Notes events in the store that wait in their organizations' queues, until it is cancelled. Nothing waits for it.
+    pub(super) async fn note_queued(self: Arc<Self>, stopped: CancellationToken) {
+        while timeout(NOTE_EVERY, stopped.cancelled()).await.is_err() {
+            let before = self.now().saturating_sub(NOTED_AFTER).unwrap_or(Timestamp::MIN);
+            self.note_queued_since(before).await;
+        }
+    }
+
+    /// Notes events in the store that have been queued since before this time.
+    pub(super) async fn note_queued_since(&self, before: Timestamp) {
+        let notes = self.tracker.notes(before, MOST_NOTED);
+        if !notes.is_empty() {
+            let changes = notes.into_iter().map(|(key, note)| Change::Queued(key, note)).collect();
+            if let Err(problem) = self.store.note(changes).await {
+                debug!(error = %problem, "could not note events that wait; a restart would forget them");
+            }
+        }
+    }
+
+    /// Reads which events waited when the last process ended.
+    pub(super) async fn recall_queued(&self) {
+        match self.store.queued(MOST_TRACKED).await {
+            Ok(notes) => self.tracker.restore(notes),
+            Err(problem) => debug!(error = %problem, "could not read which events waited before this start"),
         }
     }
 

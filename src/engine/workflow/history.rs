@@ -66,10 +66,21 @@ pub fn history(record: &Record) -> Vec<HistoryItem> {
     items.extend(life.milestones.iter().map(HistoryItem::of_milestone));
     items.extend(life.left_out.map(HistoryItem::of_left_out));
     items.extend(record.history.iter().map(HistoryItem::of_request));
-    // The end of a run comes after its last request, which may have the same time, so it is added last.
     items.extend(record.outcome().map(HistoryItem::of_outcome));
-    items.sort_by_key(|item| (item.at, item.step == "discarded"));
+    items.sort_by_key(|item| (item.at.as_millisecond(), rank(&item.step)));
     items
+}
+
+/// Returns the order of entries of the same millisecond, which is the precision of the worker's own times.
+fn rank(step: &str) -> u8 {
+    match step {
+        "replayed" => 0,
+        "received" => 1,
+        "moved" => 2,
+        "waiting" | "dead" | "succeeded" | "skipped" => 4,
+        "discarded" => 5,
+        _ => 3,
+    }
 }
 
 impl HistoryItem {
@@ -138,5 +149,55 @@ impl MilestoneKind {
             Self::Discarded => "discarded",
             Self::Other => "other",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Kind;
+    use crate::workflow::samples::at;
+    use crate::workflow::{Life, Phase, Progress, StepName};
+
+    fn request(time: &str, elapsed_ms: u64) -> HistoryEntry {
+        HistoryEntry {
+            at: at(time),
+            attempt: 1,
+            step: StepName::PostIncident,
+            elapsed_ms,
+            status: Some(201),
+            code: None,
+            error: None,
+            request_id: None,
+        }
+    }
+
+    #[test]
+    fn entries_of_one_millisecond_are_in_the_order_in_which_they_happen() {
+        let outcome = Outcome::bare(Kind::Handoff, Status::Succeeded, 1, at("2026-11-22T10:15:00.005Z"));
+        let milestones = [MilestoneKind::Received, MilestoneKind::Moved];
+        let record = Record {
+            kind: Kind::Handoff,
+            session_id: None,
+            body_digest: String::new(),
+            first_seen: at("2026-11-22T10:15:00.001Z"),
+            attempts: 1,
+            phase: Phase::Finished(outcome),
+            settled: true,
+            poison: false,
+            progress: Progress::default(),
+            history: vec![request("2026-11-22T10:15:00.005900Z", 4)],
+            life: Life {
+                milestones: milestones.map(|what| Milestone::bare(at("2026-11-22T10:15:00.001Z"), what)).into(),
+                left_out: Some(LeftOut { count: 3, until: at("2026-11-22T10:15:00.002Z") }),
+            },
+        };
+        let items = history(&record);
+        let steps: Vec<&str> = items.iter().map(|item| item.step.as_str()).collect();
+        assert_eq!(steps, ["received", "moved", "left_out", "post_incident", "succeeded"]);
+        assert_eq!(items[3].started_at, Some(at("2026-11-22T10:15:00.001900Z")));
+        assert_eq!(items[2].count, Some(3));
+        let before = history(&Record { life: Life::default(), ..record });
+        assert_eq!((before[0].step.as_str(), before[0].at), ("received", at("2026-11-22T10:15:00.001Z")));
     }
 }

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use handoffd_engine::event::{Channel, ContactId, EventId};
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::text;
 use handoffd_engine::workflow::{Learned, Life, Milestone, MilestoneKind, Outcome, Phase, Record, SessionEntry, SessionState};
 use jiff::Timestamp;
@@ -129,6 +130,19 @@ pub(super) fn decode_contact(value: &[u8]) -> Result<(ContactId, Timestamp), Unr
         (Some(&VERSION), Some(id), Some(at)) => Ok((ContactId(id), at)),
         _ => Err(form(value)),
     }
+}
+
+/// Encodes the note that an event is queued.
+pub(super) fn encode_queued(note: &QueuedNote) -> Vec<u8> {
+    let mut value = head(192);
+    value.extend_from_slice(&time(note.received));
+    append(&mut value, note);
+    value
+}
+
+/// Decodes the note that an event is queued.
+pub(super) fn decode_queued(value: &[u8]) -> Result<QueuedNote, Unreadable> {
+    json(value, RECORD_HEAD)
 }
 
 /// Encodes the document of a saved organization.

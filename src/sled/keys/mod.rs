@@ -83,6 +83,16 @@ pub(super) fn unended(event: &EventKey) -> Vec<u8> {
     key
 }
 
+/// Prefix of all notes of queued events.
+pub(super) const WAITING: &[u8] = b"w";
+
+/// Returns the key of the note that an event is queued.
+pub(super) fn waiting(event: &EventKey) -> Vec<u8> {
+    let mut key = record(event);
+    key[0] = WAITING[0];
+    key
+}
+
 /// Returns the key of the record of a finished event. The event id comes first, so that an event is found without its
 /// organization.
 pub(super) fn record(event: &EventKey) -> Vec<u8> {

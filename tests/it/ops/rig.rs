@@ -14,6 +14,7 @@ use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
 };
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
+use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, StoredEvent, Swept,
@@ -89,6 +90,11 @@ impl Store for FakeStore {
         self.asked.lock().unwrap().push((filter.clone(), after.cloned(), limit));
         let ended = self.found.iter().filter(|found| found.record.outcome().is_some());
         Ok(OutcomePage { found: ended.cloned().collect(), next: Some(Cursor("next/page".to_owned())) })
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        self.answer()?;
+        Ok(Vec::<(EventKey, QueuedNote)>::new().into_iter().take(limit).collect())
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {

@@ -3,6 +3,7 @@
 //! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
 pub mod position;
+pub mod queued;
 pub mod scan;
 pub mod terms;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 use crate::workflow::{Learned, Memory, Milestone, Record, SessionEntry, Status};
+use queued::QueuedNote;
 use scan::{EventScan, ScannedEvents};
 
 /// Store of the worker. Cheap to share; owned by one process.
@@ -81,6 +83,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<OutcomePage, StoreError>;
 
+    /// Returns events that are noted as queued, at most so many.
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError>;
+
     /// Returns events that no index finds. Reads many or all of them, beside everything else.
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError>;
 
@@ -133,8 +138,12 @@ pub struct KnownEvent {
 /// Change of the store.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Change {
-    /// Sets the record of an event. A record with an outcome is listed by `outcomes`.
+    /// Sets the record of an event, and removes its note as queued. A record with an outcome is listed by `outcomes`.
     Record(EventKey, Box<Record>),
+    /// Notes that an event waits in its organization's queue and was not begun.
+    Queued(EventKey, QueuedNote),
+    /// Removes that note.
+    ForgetQueued(EventKey),
     /// Sets the entry of an event in its session, replacing that event's previous entry.
     Session {
         /// Organization that owns the session.

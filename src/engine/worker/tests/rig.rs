@@ -16,6 +16,7 @@ use crate::memory_store::MemoryStore;
 use crate::ports::bus::samples::{FakeBroker, MessageEnd, QueuedMessage};
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
 use crate::ports::metrics::NoMetrics;
+use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::samples::{incident, settings};
@@ -290,6 +291,10 @@ impl Store for FaultyStore {
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
         self.kept.outcomes(filter, after, limit).await
+    }
+
+    async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
+        self.kept.queued(limit).await
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
