@@ -59,9 +59,7 @@ pub(super) async fn report_discards(config: &Config, events: &[EventKey]) {
 
 async fn by_worker(remote: &Remote, events: &[EventKey]) -> Result<()> {
     for some in events.chunks(MOST_DISCARDED) {
-        let event = |key: &EventKey| {
-            json!({ "organization_id": key.organization_id.as_str(), "event_id": key.event_id.as_str() })
-        };
+        let event = |key: &EventKey| json!({ "organization_id": key.organization_id.as_str(), "event_id": key.event_id.as_str() });
         let events: Vec<Value> = some.iter().map(event).collect();
         remote.report("/api/v1/events/discarded", &json!({ "events": events })).await?;
     }

@@ -91,8 +91,13 @@ struct Matches<'a> {
 impl LetterSearch for CommandsLetters {
     async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
         let mut letters = self.queue.open(&|text| print_status(text)).await.map_err(|problem| problem.to_string())?;
-        let operation =
-            Operation { selection: Selection::default(), action: Action::List, most: None, limits: self.limits, by: None };
+        let operation = Operation {
+            selection: Selection::default(),
+            action: Action::List,
+            most: None,
+            limits: self.limits,
+            by: None,
+        };
         let mut matches = Matches { id, most, found: Vec::new() };
         let searched = execute(&mut *letters, &operation, &mut matches, &CancellationToken::new()).await;
         searched.map(|_| matches.found).map_err(|problem| problem.to_string())
@@ -112,7 +117,16 @@ impl Observer for Matches<'_> {
 /// Describes an event: its state first.
 fn event(event: &Value) -> String {
     const FIELDS: [&str; 10] = [
-        "state", "where", "since", "reason", "error", "next_attempt", "advice", "event_id", "organization_id", "session_id",
+        "state",
+        "where",
+        "since",
+        "reason",
+        "error",
+        "next_attempt",
+        "advice",
+        "event_id",
+        "organization_id",
+        "session_id",
     ];
     let given = FIELDS.into_iter().filter(|name| !event[*name].is_null());
     given.map(|name| line(&[name, &cell(&event[name])], &[15])).collect()

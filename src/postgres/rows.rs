@@ -7,8 +7,8 @@ use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{StoreError, terms};
 use handoffd_engine::workflow::{Outcome, Record, Status};
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::errors::unreadable;

@@ -121,11 +121,12 @@ fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
         wanted.push(format!("organization = {organization}"));
     }
     if let Some(id) = &scan.id {
-        let patterns = statement.bind(patterns(id), Type::TEXT_ARRAY);
-        let names = statement.bind(cases(id).map(String::into_bytes).to_vec(), Type::BYTEA_ARRAY);
-        // An event's id is in a column of its own.
+        let pattern = statement.bind(pattern(id), Type::TEXT);
+        let name = statement.bind(id.to_lowercase().into_bytes(), Type::BYTEA);
+        // An event's id is in a column of its own: bytes, which `escape` writes as text whatever they are.
         wanted.push(format!(
-            "(record LIKE ANY({patterns}) OR EXISTS (SELECT FROM UNNEST({names}) n WHERE position(n IN event) = 1))"
+            "(lower(record) LIKE {pattern} \
+             OR position(lower(encode({name}, 'escape')) IN lower(encode(event, 'escape'))) = 1)"
         ));
     }
     let newest = scan.after.as_ref().map(|position| keys::nanoseconds(position.at)).into_iter().chain(after).min();
@@ -140,24 +141,12 @@ fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
     statement
 }
 
-/// Returns the cases that an id may be stored in: ids of publishers have their own, those of Dynamics are in lower case,
-/// ticket numbers mostly in upper case.
-fn cases(id: &str) -> [String; 3] {
-    [id.to_owned(), id.to_lowercase(), id.to_uppercase()]
-}
-
-/// Returns patterns of the texts that a record with this id contains.
-fn patterns(id: &str) -> Vec<String> {
-    let mut patterns: Vec<String> = cases(id)
-        .iter()
-        .map(|text| serde_json::to_string(text).unwrap_or_default())
-        .map(|text| {
-            let text = text.trim_matches('"').replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-            format!("%\"{text}%")
-        })
-        .collect();
-    patterns.dedup();
-    patterns
+/// Returns the pattern of the text that a record with this id contains.
+fn pattern(id: &str) -> String {
+    let text = serde_json::to_string(&id.to_lowercase()).unwrap_or_default(); // a text always serializes
+    let text = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+    let text = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%\"{text}%")
 }
 
 async fn query(link: &ServerLink, statement: &Statement) -> Result<Vec<Row>, StoreError> {

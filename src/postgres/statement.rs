@@ -123,8 +123,7 @@ impl Statement {
 
     /// Deletes the notes of events that are begun.
     fn begun(&mut self, batch: &Batch<'_>) -> Option<String> {
-        let gone: Vec<Uuid> =
-            batch.queued.iter().filter(|(_, (_, note))| note.is_none()).map(|(id, _)| *id).collect();
+        let gone: Vec<Uuid> = batch.queued.iter().filter(|(_, (_, note))| note.is_none()).map(|(id, _)| *id).collect();
         if gone.is_empty() {
             return None;
         }

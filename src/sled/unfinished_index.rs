@@ -50,7 +50,8 @@ impl UnfinishedIndex {
 }
 
 fn of(writes: &Writes) -> impl Iterator<Item = (&Vec<u8>, &Option<Vec<u8>>)> {
-    let of = |prefix: &'static [u8]| writes.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix));
+    let of =
+        |prefix: &'static [u8]| writes.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix));
     of(UNENDED).chain(of(WAITING))
 }
 

@@ -89,8 +89,10 @@ mod cases {
     }
 
     pub async fn an_organizations_events_are_found_by_its_id(store: S) {
-        let changes =
-            vec![change(&key("one", "evt"), &in_hand("ses", at(1))), change(&key("two", "evt"), &in_hand("ses", at(2)))];
+        let changes = vec![
+            change(&key("one", "evt"), &in_hand("ses", at(1))),
+            change(&key("two", "evt"), &in_hand("ses", at(2))),
+        ];
         store.note(changes).await.unwrap();
         let of = |organization: &str| EventScan { organization: Some(organization.into()), ..by_id("evt") };
         let scanned = store.scan(&of("one")).await.unwrap();
@@ -144,7 +146,10 @@ mod cases {
         store.keep(vec![Change::Queued(key.clone(), note("ses", at(1)))]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), None);
         assert_eq!(found(&store, &by_id("evt")).await, Vec::<String>::new());
-        assert_eq!(found(&store, &EventScan { unfinished_only: true, limit: 9, ..EventScan::default() }).await.len(), 0);
+        assert_eq!(
+            found(&store, &EventScan { unfinished_only: true, limit: 9, ..EventScan::default() }).await.len(),
+            0
+        );
         assert!(all(&store, &OutcomeFilter::default(), 9).await.is_empty());
         assert_eq!(store.sweep(at(1)).await.unwrap(), Swept::default());
         assert_eq!(store.sweep(at(2)).await.unwrap(), Swept { records: 1, ..Swept::default() });

@@ -40,7 +40,9 @@ pub(super) fn of_retry(reason: &str) -> &'static str {
         "store" => "The store failed; retried automatically. Check the worker's log and its disk.",
         "panic" => "The worker failed on this event; retried automatically. Check the worker's log.",
         "new_queue" => "Its organization's queue was just created; retried automatically. No action needed.",
-        "unknown_organization" => "A file of an organization is faulty, so its organization may be configured; correct the file.",
+        "unknown_organization" => {
+            "A file of an organization is faulty, so its organization may be configured; correct the file."
+        }
         _ => "Retried automatically. If it keeps failing, check the last error and test the organization.",
     }
 }

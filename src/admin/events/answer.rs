@@ -130,9 +130,8 @@ impl EventAnswer {
         };
         // A note of a queued event may be older than the event's end.
         let ended = record.and_then(|record| record.outcome()).map(|outcome| outcome.finished_at);
-        let tracked = tracked.filter(|tracked| {
-            tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since)
-        });
+        let tracked = tracked
+            .filter(|tracked| tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since));
         match (tracked, record) {
             (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
             (None, Some(record)) => Some(of_record(blank, key, record, around)),
@@ -219,12 +218,8 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
     let advice = advice::of_organization(id, state);
     match state {
         OrganizationState::Open => of("queued", advice),
-        OrganizationState::Throttled { until } => {
-            EventAnswer { next_attempt: Some(*until), ..of("throttled", advice) }
-        }
-        OrganizationState::Blocked { error, .. } => {
-            EventAnswer { error: Some(error.clone()), ..of("blocked", advice) }
-        }
+        OrganizationState::Throttled { until } => EventAnswer { next_attempt: Some(*until), ..of("throttled", advice) },
+        OrganizationState::Blocked { error, .. } => EventAnswer { error: Some(error.clone()), ..of("blocked", advice) },
         OrganizationState::Paused { .. } => of("paused", advice),
     }
 }

@@ -204,7 +204,10 @@ impl EventFilter {
     /// Returns true if an answer matches.
     pub fn accepts(&self, answer: &EventAnswer) -> bool {
         self.state.is_none_or(|wanted| wanted == answer.state)
-            && self.organization.as_ref().is_none_or(|wanted| answer.organization_id.as_deref() == Some(wanted.as_str()))
+            && self
+                .organization
+                .as_ref()
+                .is_none_or(|wanted| answer.organization_id.as_deref() == Some(wanted.as_str()))
             && self.session.as_ref().is_none_or(|wanted| answer.session_id.as_deref() == Some(wanted.as_str()))
             && answer.since.is_none_or(|since| self.matches_time(since))
     }

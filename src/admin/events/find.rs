@@ -105,18 +105,19 @@ async fn exactly(sources: &EventSources<'_>, id: &str) -> Result<Known, StoreErr
         let page = sources.store.outcomes(&filter, None, MOST + 1).await?;
         page.found.into_iter().for_each(|found| add(&mut known, found));
     }
-    let unfinished = EventScan { id: Some(id.to_owned()), unfinished_only: true, limit: MOST + 1, ..EventScan::default() };
+    let unfinished =
+        EventScan { id: Some(id.to_owned()), unfinished_only: true, limit: MOST + 1, ..EventScan::default() };
     let scanned = sources.store.scan(&unfinished).await?;
-    scanned.found.into_iter().filter(|found| is_id(&found.key, &found.record, id)).for_each(|found| add(&mut known, found));
+    scanned
+        .found
+        .into_iter()
+        .filter(|found| is_id(&found.key, &found.record, id))
+        .for_each(|found| add(&mut known, found));
     track(&mut known, sources, |key, tracked| key.event_id.as_str() == id || tracked.session_id.as_str() == id).await?;
     Ok(known)
 }
 
-async fn by_beginning(
-    sources: &EventSources<'_>,
-    id: &str,
-    incomplete: &mut Vec<String>,
-) -> Result<Known, StoreError> {
+async fn by_beginning(sources: &EventSources<'_>, id: &str, incomplete: &mut Vec<String>) -> Result<Known, StoreError> {
     let mut known = Known::new();
     let scan = EventScan { id: Some(id.to_owned()), limit: MOST + 1, ..EventScan::default() };
     let scanned = sources.store.scan(&scan).await?;
@@ -125,7 +126,8 @@ async fn by_beginning(
     }
     scanned.found.into_iter().for_each(|found| add(&mut known, found));
     let begins = |text: &str| text.to_lowercase().starts_with(&id.to_lowercase());
-    track(&mut known, sources, |key, tracked| begins(key.event_id.as_str()) || begins(tracked.session_id.as_str())).await?;
+    track(&mut known, sources, |key, tracked| begins(key.event_id.as_str()) || begins(tracked.session_id.as_str()))
+        .await?;
     Ok(known)
 }
 
@@ -205,4 +207,3 @@ fn filters(id: &str) -> Vec<OutcomeFilter> {
     }
     filters
 }
-

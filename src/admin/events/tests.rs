@@ -243,7 +243,8 @@ async fn exact_ids_are_found_before_beginnings_and_dead_letters_last() {
 async fn an_answer_says_why_it_may_be_incomplete() {
     let (all, letters, names) = (stocked().await, Letters::default(), names());
     let whole = sources(&all, &letters, &names);
-    let incomplete = async |sources: &EventSources<'_>, id: &str| find(sources, id).await.unwrap().incomplete.join("; ");
+    let incomplete =
+        async |sources: &EventSources<'_>, id: &str| find(sources, id).await.unwrap().incomplete.join("; ");
     assert_eq!(incomplete(&whole, "nothing").await, "");
     assert!(incomplete(&whole, "broken").await.contains("the broker is away"));
     let more = EventSources { waiting: 3, ..sources(&all, &letters, &names) };

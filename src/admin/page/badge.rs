@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{text, words};
+use crate::admin::events::{EventAnswer, EventState};
 use crate::organizations::{CheckResult, OrganizationState};
 
 /// Renders a final status.
@@ -15,6 +16,20 @@ pub(super) fn status(status: Status) -> Markup {
         Status::Failed => "bad",
     };
     badge(class, words::status(status))
+}
+
+/// Renders an event's state; one that waits in a retry queue is retrying.
+pub(super) fn event(answer: &EventAnswer) -> Markup {
+    let class = match answer.state {
+        EventState::Succeeded => "good",
+        EventState::Skipped | EventState::Discarded => "calm",
+        EventState::Dead => "bad",
+        EventState::Waiting | EventState::InProgress => "warn",
+    };
+    let retries = answer.state == EventState::Waiting
+        && answer.next_attempt.is_some()
+        && answer.reason.as_deref() != Some("throttled");
+    badge(class, if retries { "retrying" } else { words::state(answer.state) })
 }
 
 /// Renders an organization's state.

@@ -18,6 +18,8 @@ pub(super) enum PageTab {
     Now,
     /// Search for events and their history.
     Find,
+    /// Events by state.
+    Events,
     /// Dead letters.
     DeadLetters,
     /// Organizations.
@@ -27,9 +29,10 @@ pub(super) enum PageTab {
 }
 
 /// Sections with their paths and names.
-const PLACES: [(PageTab, &str, &str); 5] = [
+const PLACES: [(PageTab, &str, &str); 6] = [
     (PageTab::Now, "/", "Overview"),
     (PageTab::Find, "/find", "Find"),
+    (PageTab::Events, "/events", "Events"),
     (PageTab::DeadLetters, "/dead-letters", "Dead letters"),
     (PageTab::Organizations, "/organizations", "Organizations"),
     (PageTab::Activity, "/activity", "Activity"),

@@ -5,6 +5,7 @@
 mod activity;
 mod badge;
 mod chart;
+mod events;
 mod failure;
 mod find;
 mod layout;

@@ -6,7 +6,9 @@ use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterChan
 use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
-use handoffd_engine::workflow::{Failure, HistoryEntry, Outcome, Phase, Progress, Reason, Record, Status, StepName};
+use handoffd_engine::workflow::{
+    Failure, HistoryEntry, Milestone, Outcome, Phase, Progress, Reason, Record, Status, StepName,
+};
 use jiff::Timestamp;
 use maud::html;
 
@@ -16,12 +18,14 @@ use super::dead_letters::filter::FilterForm;
 use super::dead_letters::list::{DeadLetterList, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
 use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
+use super::events::EventList;
 use super::layout::{PageHead, PageTab, SignIn, page};
 use super::now::{NowView, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
-use super::{find, timeline};
+use super::{events, find};
 use crate::admin::audit::{AuditAction, AuditEntry, Identity};
+use crate::admin::events::{EventAnswer, EventState, FoundEvent};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 use crate::status::{RequestCounts, StatusReason, WorkerStatus, WorkerVerdict};
@@ -171,18 +175,63 @@ fn names_are_never_markup_on_the_overview() {
     assert!(drawn.0.contains("in queues, 1 unknown"), "{}", drawn.0);
 }
 
+fn answer(state: EventState) -> EventAnswer {
+    EventAnswer {
+        event_id: text(),
+        organization_id: text(),
+        session_id: text(),
+        state,
+        place: text(),
+        since: Some(at()),
+        reason: text(),
+        next_attempt: Some(at()),
+        advice: text(),
+        error: text(),
+    }
+}
+
+fn told(phase: Phase, state: EventState) -> FoundEvent {
+    FoundEvent { answer: answer(state), stored: Some(found(phase)) }
+}
+
 #[test]
 fn names_are_never_markup_in_a_history() {
     let around = || StoryContext { now: at(), environment: Some("javascript:alert(1)//") };
-    for phase in [Phase::Dead(failed()), Phase::Waiting, Phase::InHand, Phase::Finished(failed())] {
-        assert_harmless(&timeline::history_view(&found(phase), &around()).0);
+    for (phase, state) in [
+        (Phase::Dead(failed()), EventState::Dead),
+        (Phase::Dead(failed()), EventState::Discarded),
+        (Phase::Waiting, EventState::Waiting),
+        (Phase::InHand, EventState::InProgress),
+        (Phase::Finished(failed()), EventState::Succeeded),
+    ] {
+        let mut event = told(phase, state);
+        let life = &mut event.stored.as_mut().expect("a record").record.life;
+        life.add(Milestone::waiting(at(), HOSTILE, at()));
+        life.add(Milestone::discarded(at(), HOSTILE));
+        assert_harmless(&find::event(&event, &around()).0);
+        assert_harmless(&find::event(&FoundEvent { stored: None, ..event }, &around()).0);
     }
-    let known = [(found(Phase::Dead(failed())), around())];
-    let untried = [EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }];
-    let answer = find::FindAnswer { by: "session", found: &known, untried: &untried, more: find::More::Left };
-    assert_harmless(&find::find(HOSTILE, Some(&answer)).0);
-    let nothing = find::FindAnswer { by: "session", found: &[], untried: &[], more: find::More::None };
-    assert_harmless(&find::find(HOSTILE, Some(&nothing)).0);
+    let known = [(told(Phase::Dead(failed()), EventState::Dead), around())];
+    let incomplete = [HOSTILE.to_owned()];
+    let result = find::FindAnswer { found: &known, incomplete: &incomplete };
+    assert_harmless(&find::find(HOSTILE, Some(&result)).0);
+    assert_harmless(&find::find(HOSTILE, Some(&find::FindAnswer { found: &[], incomplete: &[] })).0);
+}
+
+#[test]
+fn names_are_never_markup_among_events() {
+    let all = EventState::ALL.map(answer);
+    let list = EventList {
+        now: at(),
+        state: Some(EventState::Dead),
+        organization: HOSTILE,
+        events: &all,
+        next: Some(HOSTILE),
+        is_continued: true,
+    };
+    let drawn = events::events(&list);
+    assert_harmless(&drawn.0);
+    assert!(drawn.0.contains(r#"<option value="dead" selected>dead letter"#), "{}", drawn.0);
 }
 
 #[test]

@@ -55,9 +55,9 @@ pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-/// Renders a point in time as a time of day in UTC, to the millisecond.
-pub(super) fn precise(at: Timestamp) -> Markup {
-    html! { time datetime=(at) title=(clock(at)) { (at.strftime("%H:%M:%S%.3f").to_string()) } }
+/// Renders a point in time as a date and a time of day in UTC, to the millisecond.
+pub(super) fn dated(at: Timestamp) -> Markup {
+    html! { time datetime=(at) title=(clock(at)) { (at.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()) } }
 }
 
 /// Formats the distance from now, in the past or the future.
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(ago(at("2026-11-22T10:14:59.5Z"), now), "just now");
         let shown = moment(at("2026-11-22T08:15:00Z"), now).into_string();
         assert_eq!(shown, r#"<time datetime="2026-11-22T08:15:00Z" title="2026-11-22 08:15:00 UTC">2 h ago</time>"#);
-        assert!(precise(at("2026-11-22T08:15:00.0421Z")).into_string().contains(">08:15:00.042<"));
+        assert!(dated(at("2026-11-22T08:15:00.0421Z")).into_string().contains(">2026-11-22 08:15:00.042<"));
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use handoffd_engine::event::Kind;
 use handoffd_engine::ports::store::StoredEvent;
-use handoffd_engine::workflow::{HISTORY_LIMIT, HistoryEntry, Outcome, Phase, Reason, Record};
+use handoffd_engine::workflow::{HistoryItem, Outcome, Phase, Reason, Record, history};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{badge, failure, link, text, words};
+use crate::admin::events::{EventAnswer, EventState};
 
 /// Shortest pause between two requests that is shown; shorter ones are the worker's own work.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -21,39 +22,29 @@ pub(super) struct StoryContext<'a> {
     pub environment: Option<&'a str>,
 }
 
-/// Renders the history of an event.
-pub(super) fn history_view(found: &StoredEvent, around: &StoryContext<'_>) -> Markup {
+/// Renders the history of an event, given what is known of it now.
+pub(super) fn history_view(found: &StoredEvent, answer: &EventAnswer, around: &StoryContext<'_>) -> Markup {
     let StoredEvent { key, record } = found;
+    let items = history(record);
     let what = if record.kind == Kind::Handoff { "Handoff" } else { "Resolution" };
     html! {
         article class="story" {
             header {
                 h2 {
                     (what) " " a href=(link::event(key.organization_id.as_str(), key.event_id.as_str())) { (text::id(key.event_id.as_str())) }
-                    " " (phase_badge(&record.phase))
+                    " " (badge::event(answer))
                 }
                 (facts(found, around))
             }
-            (reason_section(found, around.now))
+            (reason_section(found, answer, around.now))
             ol class="timeline" {
-                (entry("received", record.first_seen, &html! { p { strong { "Received" } " from the broker" } }))
-                @for (at, one) in record.history.iter().enumerate() {
-                    @let before = at.checked_sub(1).map_or(record.first_seen, |at| record.history[at].at);
-                    (pause(before, one))
-                    @if at == 1 && record.history.len() >= HISTORY_LIMIT { li class="pause" { "earlier requests not kept" } }
-                    (request(one))
+                @for (at, one) in items.iter().enumerate() {
+                    @if let Some(before) = at.checked_sub(1).map(|at| items[at].at) { (pause(before, one)) }
+                    (entry(one))
                 }
                 (end(record, around.now))
             }
         }
-    }
-}
-
-fn phase_badge(phase: &Phase) -> Markup {
-    match phase {
-        Phase::Finished(outcome) | Phase::Dead(outcome) => badge::status(outcome.status),
-        Phase::Waiting => badge::badge("warn", "retrying"),
-        Phase::InHand | Phase::Quarantined { .. } => badge::badge("warn", "in progress"),
     }
 }
 
@@ -109,9 +100,13 @@ fn outside(address: Option<String>, id: &str) -> Markup {
 }
 
 /// Renders the reason for the outcome, with advice.
-fn reason_section(found: &StoredEvent, now: Timestamp) -> Markup {
-    let Some(outcome) = found.record.outcome() else { return underway(&found.record, now) };
+fn reason_section(found: &StoredEvent, answer: &EventAnswer, now: Timestamp) -> Markup {
+    let is_over = !matches!(answer.state, EventState::Waiting | EventState::InProgress);
+    let Some(outcome) = found.record.outcome().filter(|_| is_over) else { return underway(answer, now) };
     html! {
+        @if answer.state == EventState::Discarded {
+            section class="verdict calm" { h3 { "Discarded" } p { (text::foreign_text(answer.advice.as_deref().unwrap_or_default())) } }
+        }
         @if let Some(reason) = outcome.reason {
             @let meaning = words::meaning(reason);
             section class={ "verdict " (if is_dead(found) { "bad" } else { "calm" }) } {
@@ -121,7 +116,7 @@ fn reason_section(found: &StoredEvent, now: Timestamp) -> Markup {
                     Some(error) => (failure::error_with_advice(error, meaning.advice)),
                     None => @if is_dead(found) || reason == Reason::NoIncident { p class="advice" { (text::prose(meaning.advice)) } },
                 }
-                @if is_dead(found) { (to_letter(found)) }
+                @if answer.state == EventState::Dead { (to_letter(found)) }
             }
         }
         @for warning in &outcome.warnings {
@@ -139,74 +134,78 @@ fn to_letter(found: &StoredEvent) -> Markup {
     }
 }
 
-fn underway(record: &Record, now: Timestamp) -> Markup {
-    let fault = record.history.iter().rev().find_map(|entry| entry.error.as_deref());
+/// Renders where an event is that is not over, since when, why, and what to do.
+pub(super) fn underway(answer: &EventAnswer, now: Timestamp) -> Markup {
+    let title = match (answer.state, answer.next_attempt) {
+        (EventState::InProgress, _) => "In progress",
+        (_, Some(_)) => "Waiting to retry",
+        _ => "Queued",
+    };
     html! {
         section class="verdict warn" {
-            h3 { (if record.phase == Phase::Waiting { "Waiting to retry" } else { "In progress" }) }
-            p {
-                "Received " (text::moment(record.first_seen, now)) "; no outcome yet. Failed attempts are retried automatically; the event "
-                "is not lost."
+            h3 { (title) }
+            dl class="facts" {
+                @if let Some(place) = &answer.place { div { dt { "Where" } dd { (text::foreign_text(place)) } } }
+                @if let Some(since) = answer.since { div { dt { "Since" } dd { (text::moment(since, now)) } } }
+                @if let Some(reason) = &answer.reason { div { dt { "Reason" } dd { (text::id(reason)) } } }
+                @if let Some(next) = answer.next_attempt { div { dt { "Next attempt" } dd { (text::moment(next, now)) } } }
             }
-            @if let Some(fault) = fault { p class="error" { "Last error: " (text::foreign_text(fault)) } }
+            @if let Some(error) = &answer.error { p class="error" { "Last error: " (text::foreign_text(error)) } }
+            @if let Some(advice) = &answer.advice { p class="advice" { (text::foreign_text(advice)) } }
+            p { "The event is not lost." }
         }
     }
 }
 
-fn pause(before: Timestamp, entry: &HistoryEntry) -> Markup {
-    let took = entry.at.duration_since(before).unsigned_abs();
-    let waited = took.saturating_sub(Duration::from_millis(entry.elapsed_ms));
-    html! { @if waited >= PAUSE { li class="pause" { "waited " (text::span(waited)) } } }
+fn pause(before: Timestamp, item: &HistoryItem) -> Markup {
+    let took = item.started_at.unwrap_or(item.at).duration_since(before);
+    html! { @if !took.is_negative() && took.unsigned_abs() >= PAUSE { li class="pause" { (text::span(took.unsigned_abs())) " later" } } }
 }
 
-fn request(request: &HistoryEntry) -> Markup {
-    let fine = request.error.is_none() && request.status.is_some_and(|status| status < 400);
-    let told = html! {
-        p {
-            strong { (words::step(request.step)) }
-            @match request.status {
-                Some(status) => span class={ "code " (if fine { "good" } else { "bad" }) } { (status) },
-                None => span class="code bad" { "no response" },
-            }
-            @if let Some(code) = request.code.as_deref().filter(|code| !code.is_empty()) { " " (text::id(code)) }
-            span class="took" { (text::span(Duration::from_millis(request.elapsed_ms))) }
-            span class="attempt" { "attempt " (request.attempt) }
-        }
-        @if let Some(error) = &request.error { p class="error" { (text::foreign_text(error)) } }
-        @if let Some(id) = &request.request_id { p class="support" { "request ID " (text::id(id)) } }
+fn entry(item: &HistoryItem) -> Markup {
+    let is_request = item.elapsed_ms.is_some();
+    let fine = item.error.is_none() && (!is_request || item.status.is_some_and(|status| status < 400));
+    let class = match item.step.as_str() {
+        "received" => "received",
+        "left_out" => "pause",
+        "succeeded" => "done end",
+        "skipped" => "skipped end",
+        "dead" => "fault end",
+        _ if fine => "done",
+        _ => "fault",
     };
-    entry(if fine { "done" } else { "fault" }, request.at, &told)
+    html! {
+        li class=(class) {
+            div class="at" { (text::dated(item.at)) }
+            div class="told" {
+                p {
+                    strong { (words::entry(&item.step).unwrap_or(&item.step)) }
+                    @match item.status {
+                        Some(status) => span class={ "code " (if fine { "good" } else { "bad" }) } { (status) },
+                        None => @if is_request { span class="code bad" { "no response" } },
+                    }
+                    @if let Some(code) = item.code.as_deref().filter(|code| !code.is_empty()) { " " (text::id(code)) }
+                    @if let Some(elapsed) = item.elapsed_ms { span class="took" { (text::span(Duration::from_millis(elapsed))) } }
+                    @if let Some(attempt) = item.attempt { span class="attempt" { "attempt " (attempt) } }
+                    @if let Some(by) = &item.by { span class="took" { (text::foreign_text(by)) } }
+                    @if let Some(count) = item.count { span class="took" { (count) } }
+                    @if let Some(reason) = item.reason.as_deref().filter(|_| !is_request) { " " (text::id(reason)) }
+                    @if let Some(next) = item.next_attempt { span class="took" { "until " (text::clock(next)) } }
+                }
+                @if let Some(error) = &item.error { p class="error" { (text::foreign_text(error)) } }
+                @if let Some(id) = &item.request_id { p class="support" { "request ID " (text::id(id)) } }
+            }
+        }
+    }
 }
 
+/// Renders how long the event took, or that it is not over.
 fn end(record: &Record, now: Timestamp) -> Markup {
     let Some(outcome) = record.outcome() else {
         return html! { li class="open" { p { strong { "No outcome yet" } } } };
     };
-    let class = match outcome.status {
-        handoffd_engine::workflow::Status::Succeeded => "done end",
-        handoffd_engine::workflow::Status::Skipped => "skipped end",
-        handoffd_engine::workflow::Status::Failed => "fault end",
-    };
     let took = outcome.finished_at.duration_since(record.first_seen).unsigned_abs();
-    let told = html! {
-        p {
-            strong { (ending(outcome)) }
-            span class="took" { (text::span(took)) " after receipt, " (text::ago(outcome.finished_at, now)) }
-        }
-    };
-    entry(class, outcome.finished_at, &told)
-}
-
-fn ending(outcome: &Outcome) -> &'static str {
-    match outcome.status {
-        handoffd_engine::workflow::Status::Succeeded => "Succeeded",
-        handoffd_engine::workflow::Status::Skipped => "Skipped",
-        handoffd_engine::workflow::Status::Failed => "Failed; moved to dead letters",
-    }
-}
-
-fn entry(class: &str, at: Timestamp, told: &Markup) -> Markup {
-    html! { li class=(class) { div class="at" { (text::precise(at)) } div class="told" { (told) } } }
+    html! { li class="pause" { (text::span(took)) " from its first attempt to its end, " (text::ago(outcome.finished_at, now)) } }
 }
 
 fn is_dead(found: &StoredEvent) -> bool {

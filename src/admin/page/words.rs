@@ -4,6 +4,8 @@
 
 use handoffd_engine::workflow::{Reason, Status, StepName, Warning};
 
+use crate::admin::events::EventState;
+
 /// Explanation of a reason, with advice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Meaning {
@@ -156,6 +158,51 @@ pub(super) fn step(step: StepName) -> &'static str {
     }
 }
 
+/// Returns the title of an entry of an event's history, given its step.
+pub(super) fn entry(step: &str) -> Option<&'static str> {
+    const REQUESTS: [StepName; 14] = [
+        StepName::Decode,
+        StepName::Token,
+        StepName::Probe,
+        StepName::LookUpContact,
+        StepName::CreateContact,
+        StepName::CreatePlaceholder,
+        StepName::PostIncident,
+        StepName::LookForQueueItem,
+        StepName::AssignQueue,
+        StepName::AttachTranscript,
+        StepName::PostLiveWorkItem,
+        StepName::CloseIncident,
+        StepName::LookAtIncident,
+        StepName::LookForResolution,
+    ];
+    let milestone = match step {
+        "received" => "Received from the broker",
+        "moved" => "Moved to its organization's queue",
+        "waiting" => "Waiting to retry",
+        "dead" => "Failed; moved to dead letters",
+        "replayed" => "Replayed by an operator",
+        "discarded" => "Discarded by an operator",
+        "succeeded" => "Succeeded",
+        "skipped" => "Skipped",
+        "left_out" => "Earlier entries not kept",
+        _ => return REQUESTS.into_iter().find(|name| name.as_str() == step).map(self::step),
+    };
+    Some(milestone)
+}
+
+/// Returns the word for an event's state.
+pub(super) fn state(state: EventState) -> &'static str {
+    match state {
+        EventState::Waiting => "waiting",
+        EventState::InProgress => "in progress",
+        EventState::Succeeded => "succeeded",
+        EventState::Skipped => "skipped",
+        EventState::Dead => "dead letter",
+        EventState::Discarded => "discarded",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +216,13 @@ mod tests {
             assert_ne!(meaning(reason), NO_REASON);
         }
         assert_eq!((by_name(None), by_name(Some("not_resolved"))), (NO_REASON, NO_REASON));
+    }
+
+    #[test]
+    fn requests_and_milestones_have_titles() {
+        assert_eq!(entry("post_incident"), Some("Create the case"));
+        assert_eq!(entry("moved"), Some("Moved to its organization's queue"));
+        assert_eq!(entry("of a newer version"), None);
     }
 
     #[test]

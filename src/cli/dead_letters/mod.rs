@@ -11,7 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use handoffd_engine::dead_letters::{
-    Action, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode, SelectionError, SelectionText, execute,
+    Action, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode, SelectionError,
+    SelectionText, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
@@ -71,7 +72,16 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
         return Err(without_selection(name));
     }
     let form = if json { OutputFormat::Json } else { OutputFormat::Text };
-    Ok(Order { operation: Operation { selection, action, most: None, limits, by: Some(operator(Identity::Local, Some(&user()))) }, form })
+    Ok(Order {
+        operation: Operation {
+            selection,
+            action,
+            most: None,
+            limits,
+            by: Some(operator(Identity::Local, Some(&user()))),
+        },
+        form,
+    })
 }
 
 fn patch_of_one(

@@ -198,7 +198,8 @@ impl Tables {
 
     /// Returns the number of stored entries.
     pub(super) fn len(&self) -> u64 {
-        let things = self.records.len() + self.waiting.len() + self.entries() + self.contacts.len() + self.learned.len();
+        let things =
+            self.records.len() + self.waiting.len() + self.entries() + self.contacts.len() + self.learned.len();
         let things = things + self.organizations.len() + self.pauses.len() + self.queues.len();
         things as u64
     }

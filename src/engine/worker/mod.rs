@@ -41,8 +41,8 @@ mod tracking;
 
 pub use arrivals::EventAges;
 pub use caught_panic::report_panics;
-pub use event_tracker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
 pub use core::{Clock, Worker, WorkerDeps, WorkerSettings};
+pub use event_tracker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
 
 #[cfg(test)]
 mod tests;

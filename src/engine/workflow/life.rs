@@ -178,8 +178,7 @@ mod tests {
     fn dead() -> Record {
         let outcome =
             Outcome { reason: Some(Reason::InvalidEvent), ..Outcome::bare(Kind::Handoff, Status::Failed, 1, at(TEN)) };
-        let life =
-            Life { milestones: vec![Milestone::bare(at(NINE), MilestoneKind::Received)], left_out: None };
+        let life = Life { milestones: vec![Milestone::bare(at(NINE), MilestoneKind::Received)], left_out: None };
         Record {
             kind: Kind::Handoff,
             session_id: None,
@@ -240,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_newer_version_is_read() {
-        let read: Milestone = serde_json::from_str(r#"{"at":"2026-11-22T09:00:00Z","what":"teleported"}"#).expect("a milestone");
+        let read: Milestone =
+            serde_json::from_str(r#"{"at":"2026-11-22T09:00:00Z","what":"teleported"}"#).expect("a milestone");
         assert_eq!(read.what, MilestoneKind::Other);
         assert_eq!(serde_json::from_str::<Life>("{}").expect("a life"), Life::default());
         assert_eq!(serde_json::to_string(&Life::default()).expect("JSON"), "{}");

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::announce::{OutcomeData, render};
-use super::outcome::Status;
 use super::history::{HistoryItem, history};
+use super::outcome::Status;
 use super::record::{Phase, Record};
 use crate::event::EventKey;
 

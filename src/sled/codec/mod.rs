@@ -8,7 +8,9 @@ use std::ops::Range;
 use handoffd_engine::event::{Channel, ContactId, EventId};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::text;
-use handoffd_engine::workflow::{Learned, Life, Milestone, MilestoneKind, Outcome, Phase, Record, SessionEntry, SessionState};
+use handoffd_engine::workflow::{
+    Learned, Life, Milestone, MilestoneKind, Outcome, Phase, Record, SessionEntry, SessionState,
+};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 use handoffd_engine::event::{IncidentId, Kind, Route, SessionId, WorkItemId};
 use handoffd_engine::workflow::{
-    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, MILESTONES, PostedIncident, Progress, QueueBinding, Reason, Status,
-    StepName, Warning,
+    Failure, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, MILESTONES, PostedIncident, Progress, QueueBinding, Reason,
+    Status, StepName, Warning,
 };
 use proptest::prelude::*;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd::admin::api::dead_letters::DeadLetterService;
-use handoffd::admin::events::QueueNames;
 use handoffd::admin::api::{ApiDeps, RunningServer, serve};
 use handoffd::admin::deps::{StoreAcceptance, StoreAccepted};
+use handoffd::admin::events::QueueNames;
 use handoffd::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
 use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{
@@ -20,7 +20,8 @@ use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, StoredEvent, Swept,
 };
 use handoffd_engine::workflow::{
-    HistoryEntry, IncidentRef, Learned, Milestone, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName, Warning,
+    HistoryEntry, IncidentRef, Learned, Milestone, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName,
+    Warning,
 };
 use jiff::Timestamp;
 use reqwest::Response;

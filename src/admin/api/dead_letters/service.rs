@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handoffd_engine::dead_letters::{
-    Action, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, Observer, Operation, OrderFailure, RunMode,
-    Selection, execute,
+    Action, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, Observer, Operation,
+    OrderFailure, RunMode, Selection, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};

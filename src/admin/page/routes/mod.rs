@@ -6,6 +6,7 @@ mod activity;
 mod answer;
 mod assets;
 mod dead_letters;
+mod events;
 mod find;
 mod now;
 mod organizations;
@@ -29,6 +30,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router
         .route("/", get(now::now))
         .route("/find", get(find::find))
         .route("/event", get(find::event))
+        .route("/events", get(events::list))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/show", get(dead_letters::show))
         .route("/dead-letters/confirm", get(dead_letters::confirm))

@@ -18,18 +18,18 @@ use super::arrival::{Arrival, is_of_this_life};
 use super::backoff::Backoff;
 use super::core::{HOLD, Worker};
 use super::lanes::{Lane, Ticket};
-use super::{headers, new_dead_letter};
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
-use super::tracking::began;
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
+use super::tracking::began;
+use super::{headers, new_dead_letter};
 use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
-    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Milestone, Outcome, Phase, Reason, Receipt, Record,
-    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable, new_run,
-    shortest_rung,
+    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Milestone, Outcome, Phase, Reason, Receipt,
+    Record, Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
+    new_run, shortest_rung,
 };
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::settlement::{NewDeadLetter, Postponed};
 use crate::event::Envelope;
-use crate::workflow::ReplayMark;
 use crate::ports::bus::headers::{
     AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
     REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP,
 };
+use crate::workflow::ReplayMark;
 
 /// Largest number of attempts that is accepted from a header. A higher one was not written by a worker.
 const MOST_ATTEMPTS: u32 = 1_000_000;

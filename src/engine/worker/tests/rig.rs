@@ -21,8 +21,8 @@ use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::workflow::samples::{incident, settings};
 use crate::workflow::{
-    Milestone,
-    Fault, Fit, LinkedCustomer, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step, StepName,
+    Fault, Fit, LinkedCustomer, Milestone, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step,
+    StepName,
 };
 
 /// Current time in all of these tests.

@@ -144,7 +144,8 @@ fn a_list_shows_the_announced_outcome() {
         assert_eq!(shown["organization_id"], "org_acme");
         assert_eq!(shown["status"], json!(outcome.status));
         assert_eq!(shown["finished_at"], "2026-11-22T12:15:00Z");
-        let steps: Vec<&str> = shown["history"].as_array().expect("an array").iter().filter_map(|it| it["step"].as_str()).collect();
+        let steps: Vec<&str> =
+            shown["history"].as_array().expect("an array").iter().filter_map(|it| it["step"].as_str()).collect();
         assert_eq!(steps, ["received", shown["status"].as_str().expect("a status")]);
     }
     assert_eq!(view(&event.key, &record(Phase::Waiting), WithHistory::No), None);
