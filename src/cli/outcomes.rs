@@ -134,7 +134,7 @@ async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
     if found.is_empty() {
         bail!(
             "no outcome found for {key:?}; enter the complete event id, organization/event id, session id, incident id, \
-               ticket number or chat id"
+               ticket number or chat id; `handoffd why` finds events without an outcome too"
         );
     }
     if !json {
@@ -189,14 +189,18 @@ fn story(outcome: &Value) -> String {
     format!("{fields}history\n{}", table(&history))
 }
 
+/// Describes an entry of a history: a request with its answer, or a milestone with its reason and operator.
 fn attempt(entry: &Value) -> [String; 6] {
-    let answer = [&entry["status"], &entry["code"], &entry["error"]].map(cell);
-    let answer: Vec<&str> = answer.iter().map(String::as_str).filter(|text| *text != "-").collect();
+    let given = |name: &str| Some(cell(&entry[name])).filter(|text| text != "-");
+    let answer = ["status", "code", "reason", "error", "by"].into_iter().filter_map(given);
+    let until = given("next_attempt").map(|next| format!("until {next}"));
+    let count = given("count").map(|count| format!("{count} entries"));
+    let answer: Vec<String> = answer.chain(until).chain(count).collect();
     [
         format!("  {}", cell(&entry["at"])),
-        format!("attempt {}", entry["attempt"]),
+        given("attempt").map_or_else(|| "-".to_owned(), |attempt| format!("attempt {attempt}")),
         cell(&entry["step"]),
-        format!("{:>6} ms", cell(&entry["elapsed_ms"])),
+        given("elapsed_ms").map_or_else(|| "-".to_owned(), |elapsed| format!("{elapsed:>6} ms")),
         answer.join(" "),
         cell(&entry["request_id"]),
     ]

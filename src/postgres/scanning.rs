@@ -5,7 +5,8 @@ use std::time::Duration;
 use handoffd_engine::event::{EventId, EventKey};
 use handoffd_engine::ports::store::StoreError;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
+use handoffd_engine::ports::store::scan::ScanPage;
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Milestone, Record, discarded};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -26,10 +27,11 @@ const BATCH: usize = 500;
 /// Scans events, newest first. The server looks for the text of the id in the records; whether it is the beginning of an
 /// id is decided here.
 pub(super) async fn scan(link: &ServerLink, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
-    let mut page = ScanPage::new(scan.clone());
+    let mut page = ScanPage::new(scan.clone())?;
+    let newest = page.after().map(|position| keys::nanoseconds(position.at));
     let mut after: Option<i64> = None;
     loop {
-        let statement = statement(scan, after);
+        let statement = statement(scan, newest.into_iter().chain(after).min());
         let rows = query(link, &statement).await?;
         for row in &rows {
             let (key, record) = event(row)?;
@@ -109,7 +111,7 @@ pub(super) async fn queued(link: &ServerLink, limit: usize) -> Result<Vec<(Event
     query(link, &statement).await?.iter().map(note).collect()
 }
 
-fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
+fn statement(scan: &EventScan, newest: Option<i64>) -> Statement {
     let mut statement = Statement::default();
     let notes = statement.bind(format!("{}%", rows::QUEUED), Type::TEXT);
     let mut wanted = vec![format!("(finished_at IS NOT NULL OR record NOT LIKE {notes})")];
@@ -129,7 +131,6 @@ fn statement(scan: &EventScan, after: Option<i64>) -> Statement {
              OR position(lower(encode({name}, 'escape')) IN lower(encode(event, 'escape'))) = 1)"
         ));
     }
-    let newest = scan.after.as_ref().map(|position| keys::nanoseconds(position.at)).into_iter().chain(after).min();
     if let Some(newest) = newest {
         wanted.push(format!("coalesce(finished_at, first_seen) <= {}", statement.bind(newest, Type::INT8)));
     }

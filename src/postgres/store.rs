@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, EventQuery, KnownEvent, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Memory, Milestone, Record, SessionEntry};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};

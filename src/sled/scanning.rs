@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
+use handoffd_engine::ports::store::scan::ScanPage;
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use sled::Db;
 
 use super::errors::unreadable;
@@ -23,7 +24,7 @@ pub(super) fn scan(db: &Db, scan: EventScan) -> Result<ScannedEvents, StoreError
     let started = Instant::now();
     let needle = scan.id.as_deref().and_then(needle);
     let prefixes: &[&[u8]] = if scan.unfinished_only { &[keys::UNENDED] } else { &[keys::UNENDED, keys::RECORDS] };
-    let mut page = ScanPage::new(scan);
+    let mut page = ScanPage::new(scan)?;
     let rows = prefixes.iter().flat_map(|prefix| db.scan_prefix(prefix));
     for (nth, row) in rows.enumerate() {
         if nth % LOOK == 0 && started.elapsed() >= LONGEST {

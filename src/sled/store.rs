@@ -7,10 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 use jiff::Timestamp;
 use tokio::sync::watch;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use handoffd_engine::event::Kind;
+use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, position};
+use handoffd_engine::ports::store::scan::position;
 use handoffd_engine::ports::store::{Change, OutcomeFilter, Store, Swept};
 use handoffd_engine::workflow::{Milestone, Phase};
 use jiff::Timestamp;
@@ -79,7 +80,7 @@ mod cases {
             loop {
                 let scanned = store.scan(&scan).await.unwrap();
                 all.extend(ids(&scanned.found).into_iter().map(str::to_owned));
-                scan.after = scanned.found.last().map(|last| position(&last.key, &last.record));
+                scan.after = scanned.found.last().map(|last| position(&last.key, &last.record).cursor());
                 if !scanned.more {
                     break;
                 }

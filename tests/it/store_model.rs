@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::memory_store::MemoryStore;
+use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::EventScan;
 use handoffd_engine::ports::store::{Change, EventQuery, OutcomeFilter, SavedOrganization, Store};
 use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! What became of an event, in every state, by page-independent means: `why` and `GET /api/v1/events`.
+//! Answers of `why` and `GET /api/v1/events` about events in every state.
 
 use std::process::Output;
 

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScannedEvents};
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
 };
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry};
 use jiff::Timestamp;
 

@@ -194,7 +194,7 @@ async fn why(
 }
 
 async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Json<EventListing>, Problem> {
-    let query = EventQuery::parse(query.as_deref().unwrap_or_default())?;
+    let query = EventListQuery::parse(query.as_deref().unwrap_or_default())?;
     if let Some(id) = &query.id {
         let found = parts.find_events(id).await.map_err(|error| unreadable(&error))?;
         let matching = found.events.into_iter().map(|event| event.answer).filter(|answer| query.filter.accepts(answer));
@@ -231,14 +231,14 @@ fn unreadable(error: &StoreError) -> Problem {
 
 /// Query of a list of events.
 #[derive(Debug)]
-struct EventQuery {
+struct EventListQuery {
     filter: EventFilter,
     id: Option<String>,
     cursor: Option<Cursor>,
     limit: usize,
 }
 
-impl EventQuery {
+impl EventListQuery {
     fn parse(text: &str) -> Result<Self, Problem> {
         let mut query = Self { filter: EventFilter::default(), id: None, cursor: None, limit: DEFAULT_LIMIT };
         for (name, value) in read(text, PARAMETERS)? {

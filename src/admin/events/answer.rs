@@ -36,7 +36,7 @@ pub enum EventState {
     Discarded,
 }
 
-/// What is known of an event.
+/// Answer about an event.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Event")]
 pub struct EventAnswer {
@@ -77,7 +77,7 @@ pub struct QueueNames {
     pub dead_letters: String,
 }
 
-/// What an answer depends on beside the event.
+/// Facts that an answer depends on beside the event.
 pub struct Surroundings<'a> {
     /// Present time.
     pub now: Timestamp,

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::position::Position;
-use handoffd_engine::ports::store::scan::{self, EventScan};
+use handoffd_engine::ports::store::scan::{self};
 use handoffd_engine::ports::store::{Cursor, OutcomeFilter, StoreError, StoredEvent};
 use handoffd_engine::worker::{EventStage, TrackedEvent};
 use handoffd_engine::workflow::{Record, Status};
@@ -51,7 +52,7 @@ struct Listed {
 
 /// Sorted part of a list.
 #[derive(Default)]
-struct Part {
+struct ListPart {
     listed: Vec<Listed>,
     /// Position up to which the part is complete; `None` if there is nothing beyond it.
     until: Option<Position>,
@@ -80,7 +81,7 @@ pub async fn browse(
 }
 
 /// Merges parts. Nothing is shown beyond the position up to which every part is complete.
-fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<Part>, limit: usize) -> EventPage {
+fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<ListPart>, limit: usize) -> EventPage {
     let until = parts.iter().filter_map(|part| part.until.clone()).max();
     let mut listed: Vec<Listed> = parts.into_iter().flat_map(|part| part.listed).collect();
     listed.sort_by(|one, other| other.position.cmp(&one.position));
@@ -99,8 +100,8 @@ fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<Part>, limi
     EventPage { events: listed.into_iter().filter_map(answered).collect(), next: next.map(|next| next.cursor()) }
 }
 
-fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Position>, limit: usize) -> Part {
-    let Some(tracker) = sources.tracker else { return Part::default() };
+fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Position>, limit: usize) -> ListPart {
+    let Some(tracker) = sources.tracker else { return ListPart::default() };
     let place = |key: &EventKey, tracked: &TrackedEvent| Position::new(listed_at(tracked), key);
     let found = tracker.select(|key, tracked| {
         let is_running = matches!(tracked.stage, EventStage::InProgress);
@@ -118,7 +119,7 @@ fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Posi
     listed.sort_by_key(|listed| Reverse(listed.position.clone()));
     // One more than the page shows that there are more.
     listed.truncate(limit + 1);
-    Part { listed, until: None }
+    ListPart { listed, until: None }
 }
 
 async fn unfinished(
@@ -126,12 +127,12 @@ async fn unfinished(
     filter: &EventFilter,
     after: Option<&Position>,
     limit: usize,
-) -> Result<Part, StoreError> {
+) -> Result<ListPart, StoreError> {
     let scan = EventScan {
         id: filter.session.as_ref().map(ToString::to_string),
         organization: filter.organization.clone(),
         unfinished_only: true,
-        after: newest(filter, after),
+        after: newest(filter, after).map(|newest| newest.cursor()),
         limit: limit + 1,
     };
     let scanned = sources.store.scan(&scan).await?;
@@ -141,7 +142,7 @@ async fn unfinished(
             && filter.session.as_ref().is_none_or(|wanted| found.record.session_id.as_ref() == Some(wanted))
     };
     let listed = scanned.found.into_iter().filter(wanted).filter_map(|found| of_store(sources, found)).collect();
-    Ok(Part { listed, until })
+    Ok(ListPart { listed, until })
 }
 
 async fn ended(
@@ -149,7 +150,7 @@ async fn ended(
     filter: &EventFilter,
     after: Option<&Position>,
     limit: usize,
-) -> Result<Part, StoreError> {
+) -> Result<ListPart, StoreError> {
     let outcomes = OutcomeFilter {
         organization: filter.organization.clone(),
         session: filter.session.clone(),
@@ -179,7 +180,7 @@ async fn ended(
         }
     }
     let until = cursor.as_ref().map(Position::read).transpose()?;
-    Ok(Part { listed, until })
+    Ok(ListPart { listed, until })
 }
 
 /// Returns an event of the store, unless the worker knows it better and lists it by itself.

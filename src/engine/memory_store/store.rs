@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::queued::QueuedNote;
-use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
+use crate::ports::store::{EventScan, ScannedEvents};
 use crate::workflow::{Learned, Milestone, Record, SessionEntry};
 
 /// Store in memory.
@@ -125,7 +125,7 @@ impl Store for MemoryStore {
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
-        Ok(self.open()?.now.scan(scan))
+        self.open()?.now.scan(scan)
     }
 
     async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::ports::store::position::Position;
 use crate::ports::store::queued::QueuedNote;
-use crate::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
+use crate::ports::store::scan::ScanPage;
 use crate::ports::store::terms::fold;
 use crate::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, StoreError, StoredEvent, Swept,
 };
+use crate::ports::store::{EventScan, ScannedEvents};
 use crate::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 
 /// All stored entries.
@@ -159,10 +160,10 @@ impl Tables {
         self.waiting.iter().take(limit).map(|(key, note)| (key.clone(), note.clone())).collect()
     }
 
-    pub(super) fn scan(&self, scan: &EventScan) -> ScannedEvents {
-        let mut page = ScanPage::new(scan.clone());
+    pub(super) fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
+        let mut page = ScanPage::new(scan.clone())?;
         self.records.iter().for_each(|(key, record)| page.offer(key.clone(), record.clone()));
-        page.end(false)
+        Ok(page.end(false))
     }
 
     pub(super) fn record_discards(&mut self, events: &[EventKey], discard: &Milestone) -> u64 {

@@ -98,7 +98,9 @@ impl Worker {
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
         self.metrics.record(Measurement::Event(outcome.kind, end_of(outcome)));
         self.finished(received, outcome, *timestamp);
-        log(key, outcome, &headers::trace(&delivery.envelope), received.elapsed());
+        let received_at = self.tracker.get(key).and_then(|tracked| tracked.received);
+        let total = received_at.map(|at| elapsed(at, self.now()));
+        log(key, outcome, &headers::trace(&delivery.envelope), (received.elapsed(), total));
     }
 
     fn known(&self, key: &EventKey, outcome: &Outcome) {
@@ -230,7 +232,9 @@ fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
     }
 }
 
-fn log(key: &EventKey, outcome: &Outcome, trace: &CopyHeaders, elapsed: Duration) {
+/// Logs a finished event. `elapsed`: since its last delivery; `total`: since the router received it, waits included.
+fn log(key: &EventKey, outcome: &Outcome, trace: &CopyHeaders, (elapsed, total): (Duration, Option<Duration>)) {
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     info!(
         event_id = %key.event_id,
         organization_id = %key.organization_id,
@@ -242,7 +246,8 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &CopyHeaders, elapsed: Duration
         incident_id = outcome.incident.as_ref().map(|incident| tracing::field::display(incident.id)),
         chat_id = outcome.work_item.map(tracing::field::display),
         attempts = outcome.attempts,
-        elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        elapsed_ms = milliseconds(elapsed),
+        total_ms = total.map(milliseconds),
         traceparent = headers::traceparent(trace),
         "event completed"
     );

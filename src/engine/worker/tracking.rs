@@ -1,4 +1,4 @@
-//! What the tracker of unfinished events learns from the way of a delivery.
+//! Updates of the tracker of unfinished events along the way of a delivery.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -265,7 +265,7 @@ fn shorten_names(record: &mut Record) {
     record.history.clear();
     // A discard is a state; the rest is only told.
     let discard = record.life.last(MilestoneKind::Discarded).map(|discard| Milestone::bare(discard.at, discard.what));
-    record.life = Life { milestones: discard.into_iter().collect(), left_out: record.life.left_out };
+    record.life = Life { milestones: discard.into_iter().collect(), left_out: None };
     if let Some(posted) = &mut record.progress.incident {
         shorten(&mut posted.ticket_number, 100);
     }

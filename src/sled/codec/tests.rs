@@ -225,7 +225,7 @@ fn a_quarantined_record_keeps_its_stored_name_and_gets_new_fields() {
     assert!(text.contains("\"on_trial\""), "{text}");
 }
 
-/// The record copied for every event takes 1.3 KB as plain JSON.
+/// The record copied for every event takes 1.4 KB as plain JSON.
 #[test]
 fn a_typical_record_is_short() {
     let id = "ses_0123456789abcdef0123456789abcdef";
@@ -246,6 +246,6 @@ fn a_typical_record_is_short() {
         outcome.warnings.clear();
     }
     let value = encode_record(&record);
-    assert!(value.len() < 1400, "{} bytes", value.len());
+    assert!(value.len() < 1450, "{} bytes", value.len());
     assert_eq!(decode_record(&value).unwrap(), record);
 }

@@ -15,10 +15,11 @@ use handoffd_engine::event::{
 };
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::ports::store::scan::{EventScan, ScanPage, ScannedEvents};
+use handoffd_engine::ports::store::scan::ScanPage;
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, StoredEvent, Swept,
 };
+use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{
     HistoryEntry, IncidentRef, Learned, Milestone, Outcome, Phase, Progress, Record, SessionEntry, Status, StepName,
     Warning,
@@ -100,7 +101,7 @@ impl Store for FakeStore {
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
         self.answer()?;
-        let mut page = ScanPage::new(scan.clone());
+        let mut page = ScanPage::new(scan.clone())?;
         self.found.iter().cloned().for_each(|found| page.offer(found.key, found.record));
         Ok(page.end(false))
     }

@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 use crate::workflow::{Learned, Memory, Milestone, Record, SessionEntry, Status};
 use queued::QueuedNote;
-use scan::{EventScan, ScannedEvents};
 
 /// Store of the worker. Cheap to share; owned by one process.
 #[async_trait]
@@ -248,6 +247,33 @@ pub struct OutcomePage {
     pub found: Vec<StoredEvent>,
     /// Position of the next page, if there may be one.
     pub next: Option<Cursor>,
+}
+
+/// Scan of events, newest first: those without an outcome by the time a worker first received them, the others by the
+/// time of their outcome.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct EventScan {
+    /// Beginning of any id of the event, or all of it, in any case.
+    pub id: Option<String>,
+    /// Organization of the event.
+    pub organization: Option<OrganizationId>,
+    /// True for events without an outcome only, of which there are few.
+    pub unfinished_only: bool,
+    /// Position that a page ended at.
+    pub after: Option<Cursor>,
+    /// Most events to return.
+    pub limit: usize,
+}
+
+/// Result of a scan.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct ScannedEvents {
+    /// Events found, newest first.
+    pub found: Vec<StoredEvent>,
+    /// True if more events match.
+    pub more: bool,
+    /// True if the scan took too long and did not see all events.
+    pub is_partial: bool,
 }
 
 /// Numbers of entries that a sweep deleted.

@@ -8,40 +8,14 @@ use jiff::Timestamp;
 
 use super::position::Position;
 use super::terms::fold;
-use super::{Cursor, StoreError, StoredEvent};
-use crate::event::{EventKey, OrganizationId};
+use super::{EventScan, ScannedEvents, StoreError, StoredEvent};
+use crate::event::EventKey;
 use crate::workflow::Record;
-
-/// Scan of events, newest first: those without an outcome by the time a worker first received them, the others by the
-/// time of their outcome.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct EventScan {
-    /// Beginning of any id of the event, or all of it, in any case.
-    pub id: Option<String>,
-    /// Organization of the event.
-    pub organization: Option<OrganizationId>,
-    /// True for events without an outcome only, of which there are few.
-    pub unfinished_only: bool,
-    /// Position that a page ended at.
-    pub after: Option<Position>,
-    /// Most events to return.
-    pub limit: usize,
-}
-
-/// Result of a scan.
-#[derive(Clone, PartialEq, Default, Debug)]
-pub struct ScannedEvents {
-    /// Events found, newest first.
-    pub found: Vec<StoredEvent>,
-    /// True if more events match.
-    pub more: bool,
-    /// True if the scan took too long and did not see all events.
-    pub is_partial: bool,
-}
 
 /// Newest matches of a scan so far; memory is bounded by its limit.
 pub struct ScanPage {
     scan: EventScan,
+    after: Option<Position>,
     newest: BinaryHeap<Reverse<Ranked>>,
     more: bool,
 }
@@ -49,14 +23,6 @@ pub struct ScanPage {
 struct Ranked(Position, StoredEvent);
 
 impl EventScan {
-    /// Returns a scan after a cursor.
-    ///
-    /// # Errors
-    /// If the cursor was not issued by a store.
-    pub fn after(self, cursor: Option<&Cursor>) -> Result<Self, StoreError> {
-        Ok(Self { after: cursor.map(Position::read).transpose()?, ..self })
-    }
-
     /// Returns true if the event matches, whatever its position.
     pub fn matches(&self, key: &EventKey, record: &Record) -> bool {
         (!self.unfinished_only || record.outcome().is_none())
@@ -67,14 +33,23 @@ impl EventScan {
 
 impl ScanPage {
     /// Creates an empty page.
-    pub fn new(scan: EventScan) -> Self {
-        Self { scan, newest: BinaryHeap::new(), more: false }
+    ///
+    /// # Errors
+    /// If the scan's cursor was not issued by a store.
+    pub fn new(scan: EventScan) -> Result<Self, StoreError> {
+        let after = scan.after.as_ref().map(Position::read).transpose()?;
+        Ok(Self { scan, after, newest: BinaryHeap::new(), more: false })
+    }
+
+    /// Returns the position that the page begins after.
+    pub fn after(&self) -> Option<&Position> {
+        self.after.as_ref()
     }
 
     /// Takes an event if it matches and belongs to the page.
     pub fn offer(&mut self, key: EventKey, record: Record) {
         let position = position(&key, &record);
-        if !self.scan.matches(&key, &record) || self.scan.after.as_ref().is_some_and(|after| position >= *after) {
+        if !self.scan.matches(&key, &record) || self.after.as_ref().is_some_and(|after| position >= *after) {
             return;
         }
         self.newest.push(Reverse(Ranked(position, StoredEvent { key, record })));

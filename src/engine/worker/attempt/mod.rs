@@ -27,9 +27,9 @@ use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
-    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Milestone, Outcome, Phase, Reason, Receipt,
-    Record, Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
-    new_run, shortest_rung,
+    ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
+    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable, new_run,
+    shortest_rung,
 };
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
@@ -339,20 +339,6 @@ impl Attempt<'_> {
     fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
         let Record { kind, attempts, first_seen, .. } = self.record;
         Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, why }
-    }
-
-    /// Stores durably that the event waits, so that a resolution finds its pending handoff even after a crash.
-    async fn store_waiting(&mut self, rung: usize, why: &str) -> Result<(), StoreError> {
-        self.record.phase = Phase::Waiting;
-        self.waits(rung, why);
-        self.keep().await
-    }
-
-    /// Adds the wait in a retry queue to the event's life.
-    pub(super) fn waits(&mut self, rung: usize, why: &str) {
-        let now = self.worker.now();
-        let until = now.saturating_add(self.worker.delay(rung)).unwrap_or(now);
-        self.record.life.add(Milestone::waiting(now, why, until));
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Settlement, StoreError> {

@@ -9,7 +9,7 @@ use crate::ports::store::StoreError;
 use crate::worker::core::HOLD;
 use crate::worker::event_tracker::EventStage;
 use crate::worker::settlement::{Postponed, Settlement};
-use crate::workflow::{Fault, Phase, Remedy, elapsed, rung, shortest_rung};
+use crate::workflow::{Fault, Milestone, Phase, Remedy, elapsed, rung, shortest_rung};
 
 /// Longest time in a retry queue for an event whose step is refused. With it, many such events cost little, and they
 /// are processed soon after the step works again.
@@ -72,6 +72,20 @@ impl Attempt<'_> {
         self.age.resumes_at(age);
         self.return_to_quarantine().await?;
         Ok(None)
+    }
+
+    /// Stores durably that the event waits, so that a resolution finds its pending handoff even after a crash.
+    pub(super) async fn store_waiting(&mut self, rung: usize, why: &str) -> Result<(), StoreError> {
+        self.record.phase = Phase::Waiting;
+        self.waits(rung, why);
+        self.keep().await
+    }
+
+    /// Adds the wait in a retry queue to the event's life.
+    fn waits(&mut self, rung: usize, why: &str) {
+        let now = self.worker.now();
+        let until = now.saturating_add(self.worker.delay(rung)).unwrap_or(now);
+        self.record.life.add(Milestone::waiting(now, why, until));
     }
 
     async fn postpone_waiting(

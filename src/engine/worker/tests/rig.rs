@@ -17,8 +17,8 @@ use crate::ports::bus::samples::{FakeBroker, MessageEnd, QueuedMessage};
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
 use crate::ports::metrics::NoMetrics;
 use crate::ports::store::queued::QueuedNote;
-use crate::ports::store::scan::{EventScan, ScannedEvents};
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
+use crate::ports::store::{EventScan, ScannedEvents};
 use crate::workflow::samples::{incident, settings};
 use crate::workflow::{
     Fault, Fit, LinkedCustomer, Milestone, Policy, QueueBinding, Receipt, Record, Remedy, SessionEntry, Settings, Step,
