@@ -24,6 +24,8 @@ pub(super) fn of_organization(id: &str, state: &OrganizationState) -> String {
             "Rate-limited by Dynamics; resumes by itself. No action needed.".to_owned()
         }
         OrganizationState::Blocked { advice, .. } if !advice.is_empty() => advice.clone(),
+        // Its events are processed all the same, as far as Dynamics accepts them.
+        OrganizationState::Faulty { advice, .. } | OrganizationState::Degraded { advice, .. } => advice.clone(),
         OrganizationState::Blocked { .. } => "Test the organization to find out why it is blocked.".to_owned(),
         OrganizationState::Paused { .. } => {
             format!("Organization {id} is paused by an operator; resume it to process its events.")

@@ -220,6 +220,8 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
         OrganizationState::Open => of("queued", advice),
         OrganizationState::Throttled { until } => EventAnswer { next_attempt: Some(*until), ..of("throttled", advice) },
         OrganizationState::Blocked { error, .. } => EventAnswer { error: Some(error.clone()), ..of("blocked", advice) },
+        OrganizationState::Faulty { .. } => of("queued", advice),
+        OrganizationState::Degraded { error, .. } => EventAnswer { error: Some(error.clone()), ..of("queued", advice) },
         OrganizationState::Paused { .. } => of("paused", advice),
     }
 }
