@@ -1,7 +1,8 @@
-//! Operations on a replaced store that operators may request, independent of the implementation.
+//! Operations on the store and the fleet that operators may request, independent of the implementation.
 
 use async_trait::async_trait;
 use handoffd_engine::ports::store::StoreError;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,4 +20,33 @@ pub struct StoreAccepted {
     pub accepted: bool,
     /// Path of the damaged store; null if there was nothing to accept.
     pub set_aside: Option<String>,
+}
+
+/// List of the workers that share a store.
+#[async_trait]
+pub trait WorkerDirectory: Send + Sync + 'static {
+    /// Lists the workers, oldest first; or returns the reason that they can't be listed.
+    async fn workers(&self) -> Result<Vec<WorkerView>, String>;
+}
+
+/// Worker as lists show it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Worker")]
+pub struct WorkerView {
+    /// Name: `fleet.name`, or host name and process id.
+    pub name: String,
+    /// Version of the program.
+    pub version: String,
+    /// Time at which it joined.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: Timestamp,
+    /// Time of its last sign of life.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub seen_at: Timestamp,
+    /// State: `joined`, `leaving` (it is stopping) or `lost` (others take over).
+    pub state: String,
+    /// Number of organizations that it processes.
+    pub organizations: i64,
+    /// Number of events in progress.
+    pub in_flight: i64,
 }

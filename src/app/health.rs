@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use handoffd_engine::ports::fleet::Fleet;
 use handoffd_engine::ports::store::StoreError;
 use handoffd_engine::worker::Worker;
 use tokio::sync::watch::Receiver;
@@ -16,6 +17,7 @@ pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 pub(super) fn of(
     worker: Arc<Worker>,
     broker: Arc<Rabbit>,
+    fleet: Arc<dyn Fleet>,
     health: Receiver<Option<StoreError>>,
     unready: Unready,
 ) -> impl Fn() -> WorkerHealth + Send + Sync + 'static {
@@ -26,6 +28,7 @@ pub(super) fn of(
             consuming: broker.consumes(),
             store_healthy,
             oldest_event: worker.oldest_event(),
+            fleet: fleet.status(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Absent: the processing of events; this module only connects the others. Only the command line imports it.
 
 mod acceptance;
+mod fleet;
 mod http_thread;
 mod store_guard;
 mod systemd;
@@ -31,12 +32,13 @@ use crate::dynamics::Dynamics;
 use crate::organizations::{Loaded, OrganizationRegistry, OrganizationReloader, RegistryDeps};
 use crate::rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
+use fleet::{FleetMembership, WorkerHost};
 use http_thread::{HttpThread, OnEventRuntime};
 use open_store::open_store;
 use signals::ProcessSignals;
 use systemd::ServiceManager;
 
-pub use offline::{Offline, accept_store, inspect};
+pub use offline::{Offline, accept_store, inspect, list_workers};
 pub use open_store::{migrate_store, store_beside_workers};
 pub use options::{bus as bus_options, queue_names};
 
@@ -66,18 +68,21 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
     let metrics = Arc::new(PrometheusMetrics::new());
     warn_of_insecure_settings(&config, &metrics);
     let opened = open_store(&config, metrics.clone()).await?;
-    let (health, store) = (opened.health.clone(), opened.store.clone());
-    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone())?);
+    let (health, store, membership) = (opened.health.clone(), opened.store.clone(), opened.membership.clone());
+    let fleet = membership.fleet();
+    let dynamics = Arc::new(Dynamics::new(options::dynamics(&config, &env), metrics.clone(), fleet.clone())?);
     let broker = Arc::new(rabbit::connect(options::bus(&config), metrics.clone())?);
     let deps = RegistryDeps {
         store: store.clone(),
         dynamics: dynamics.clone(),
         broker: broker.clone(),
         metrics: metrics.clone(),
+        fleet: fleet.clone(),
     };
     let registry = OrganizationRegistry::new(config.clone(), env, deps, organizations);
     registry.begin().await;
     store_guard::start_guard(&opened, broker.clone(), registry.clone());
+    membership.join(WorkerHost::new(broker.clone(), dynamics.clone(), registry.clone(), metrics.clone()));
     let organizations = Arc::new(OnEventRuntime::new(registry.clone()));
     let tracker = Arc::<EventTracker>::default();
     let parts = options::http(&config, (&broker, &opened, &metrics), organizations, tracker.clone(), &signals);
@@ -91,16 +96,17 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
         store: store.clone(),
         bus: broker.clone(),
         destination: dynamics,
+        fleet: fleet.clone(),
         metrics: metrics.clone(),
         tracker,
     };
     let worker = Worker::new(deps, options::rules(&config), Clock::real());
     let aged = worker.clone();
     metrics.set_age_source(move |organization| aged.event_ages(organization));
-    metrics.set_health_source(health::of(worker.clone(), broker.clone(), health.clone(), unready));
+    metrics.set_health_source(health::of(worker.clone(), broker.clone(), fleet, health.clone(), unready));
     let result = tokio::select! {
         contact = broker.first_contact() => match contact {
-            Ok(()) => process_until_stopped((&worker, &broker, health), &config, (&mut signals, &service_manager)).await,
+            Ok(()) => process_until_stopped((&worker, &broker, health), (&config, &membership), (&mut signals, &service_manager)).await,
             Err(problem) => Err(problem.into()),
         },
         problem = store_guard::damaged(health.clone()) => Err(problem.into()),
@@ -109,7 +115,7 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
             Ok(())
         }
     };
-    close(&*broker, &*store).await;
+    close(&*broker, &membership, &*store).await;
     server.stop().await;
     result
 }
@@ -126,7 +132,7 @@ fn warn_of_insecure_settings(config: &Config, metrics: &PrometheusMetrics) {
 /// `store.on_corruption` is `"stop"`.
 async fn process_until_stopped(
     (worker, broker, health): (&Arc<Worker>, &Arc<rabbit::Rabbit>, Receiver<Option<StoreError>>),
-    config: &Config,
+    (config, membership): (&Config, &FleetMembership),
     (signals, service_manager): (&mut ProcessSignals, &ServiceManager),
 ) -> Result<()> {
     let mut working = tokio::spawn(worker.clone().run());
@@ -138,6 +144,7 @@ async fn process_until_stopped(
         }
         () = signals.stop() => {
             service_manager.notify_stopping();
+            membership.begin_leaving();
             drain(worker, broker, config.worker.drain_timeout, working).await;
             Ok(())
         }
@@ -168,8 +175,9 @@ async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, m
     }
 }
 
-async fn close(broker: &dyn Bus, store: &dyn Store) {
+async fn close(broker: &dyn Bus, membership: &FleetMembership, store: &dyn Store) {
     broker.close().await;
+    membership.leave().await;
     match timeout(CLOSE_LIMIT, store.close()).await {
         Ok(Ok(())) => info!("stopped"),
         // The worker ends with this error anyway.

@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::fleet::SoloFleet;
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{SavedOrganization, Store};
 
 use super::acceptance::accepted;
+use super::fleet;
 use super::open_store::{open_embedded, store_beside_workers};
 use super::options;
-use crate::admin::deps::StoreAccepted;
+use crate::admin::deps::{StoreAccepted, WorkerView};
 use crate::config::{Config, ConfigFaults, EnvironmentVariables, StoreKind};
 use crate::dynamics::Dynamics;
 use crate::organizations::{Organization, TestReport, Vault, read_saved};
@@ -21,7 +23,7 @@ use crate::organizations::{Organization, TestReport, Vault, read_saved};
 /// # Errors
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
-    let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics))?;
+    let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics), Arc::new(SoloFleet::new()))?;
     Ok(TestReport::new(organization, dynamics.inspect(organization.access()).await))
 }
 
@@ -37,6 +39,18 @@ pub async fn accept_store(config: &Config) -> Result<StoreAccepted> {
     let unaccepted = store.accept().await;
     _ = store.close().await;
     Ok(accepted(unaccepted?))
+}
+
+/// Lists the workers that share the store.
+///
+/// # Errors
+/// If `store.kind` is another one, or PostgreSQL can't be reached.
+pub async fn list_workers(config: &Config) -> Result<Vec<WorkerView>> {
+    if config.store.kind != StoreKind::Postgres {
+        bail!("store.kind is not \"postgres\"; only one worker can use the embedded store");
+    }
+    let workers = crate::postgres::list_workers(&options::postgres(config)?).await?;
+    Ok(workers.into_iter().map(fleet::view).collect())
 }
 
 /// Organizations saved in a store that no worker owns.

@@ -3,32 +3,43 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use handoffd_engine::ports::metrics::{Metrics, NoMetrics};
+use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
 use tokio::task::spawn_blocking;
 
+use super::fleet::{AloneWorker, FleetMembership};
 use super::opened_store::{OpenedStore, StoreDamage};
 use super::{options, store_guard};
 use crate::config::{Config, StoreKind};
 use crate::sled::{CorruptionPolicy, SledStore};
+use crate::telemetry::metrics::PrometheusMetrics;
 use crate::{postgres, sled as embedded};
 
 /// Opens the store for a worker.
-pub(super) async fn open_store(config: &Config, metrics: Arc<dyn Metrics>) -> Result<OpenedStore> {
+pub(super) async fn open_store(config: &Config, metrics: Arc<PrometheusMetrics>) -> Result<OpenedStore> {
     match config.store.kind {
         StoreKind::Sled => {
             let options = options::store(config);
-            let opened = spawn_blocking(move || embedded::open(&options, metrics)).await??;
+            let of_store = metrics.clone();
+            let opened = spawn_blocking(move || embedded::open(&options, of_store)).await??;
             if let Some(aside) = opened.quarantined {
                 store_guard::report(&aside, opened.store.unaccepted().borrow().as_ref());
             }
             let store = Arc::new(opened.store);
             let damage = StoreDamage { quarantined: store.quarantined(), unaccepted: store.unaccepted() };
-            Ok(OpenedStore { health: store.health(), damage: Some(damage), acceptance: store.clone(), store })
+            let membership = FleetMembership::Alone(AloneWorker::new(config, metrics));
+            Ok(OpenedStore {
+                health: store.health(),
+                damage: Some(damage),
+                acceptance: store.clone(),
+                store,
+                membership,
+            })
         }
         StoreKind::Postgres => {
             let store = Arc::new(postgres::open(&options::postgres(config)?, metrics).await?);
-            Ok(OpenedStore { health: store.health(), damage: None, acceptance: store.clone(), store })
+            let membership = FleetMembership::Shared(store.fleet(super::fleet::options(config)));
+            Ok(OpenedStore { health: store.health(), damage: None, acceptance: store.clone(), store, membership })
         }
     }
 }

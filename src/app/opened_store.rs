@@ -5,6 +5,7 @@ use std::sync::Arc;
 use handoffd_engine::ports::store::{Store, StoreError};
 use tokio::sync::watch;
 
+use super::fleet::FleetMembership;
 use crate::admin::deps::StoreAcceptance;
 use crate::sled::{Quarantined, Unaccepted};
 
@@ -18,6 +19,8 @@ pub(super) struct OpenedStore {
     pub(super) health: watch::Receiver<Option<StoreError>>,
     /// Damage, which only an embedded store can have.
     pub(super) damage: Option<StoreDamage>,
+    /// Membership among the workers that share the store.
+    pub(super) membership: FleetMembership,
 }
 
 /// Damage of an embedded store.

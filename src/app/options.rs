@@ -146,6 +146,7 @@ pub(super) fn http(
         metrics_listen: config.http.metrics_listen,
         organizations,
         acceptance: opened.acceptance.clone(),
+        workers: opened.membership.directory(),
         letters: DeadLetterService::new(
             Arc::new(rabbit::RabbitDeadLetterQueue::new(bus(config))),
             opened.store.clone(),

@@ -60,6 +60,9 @@ pub enum Command {
     /// Print the RabbitMQ definitions (JSON, to import) of all exchanges, queues and bindings that the configured
     /// organizations need.
     Topology(Topology),
+    /// List the workers that share a store.
+    #[command(subcommand)]
+    Workers(WorkersCommand),
     /// Manage the store.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -115,6 +118,17 @@ pub struct Topology {
     /// Virtual host. [default: the one in `broker.url`]
     #[arg(long, value_name = "NAME")]
     pub vhost: Option<String>,
+}
+
+/// Subcommands of `workers`.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum WorkersCommand {
+    /// List the workers. Reads PostgreSQL itself; with the embedded store, asks the running worker.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Subcommands of `config`.

@@ -22,6 +22,7 @@ mod store;
 mod table;
 mod topology;
 mod why;
+mod workers;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,7 +32,7 @@ use handoffd_engine::event::Limits;
 
 use crate::config::{Config, EnvironmentVariables};
 use crate::organizations::{Organization, load_everything, load_to_run};
-use arguments::{Arguments, Command, ConfigCommand};
+use arguments::{Arguments, Command, ConfigCommand, WorkersCommand};
 use shell::{CommandError, DEGRADED, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_status, print_unescaped};
 
 /// Runs the command given on the command line.
@@ -99,6 +100,10 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
         Command::Store(command) => {
             let config = crate::config::load(path, env.pairs())?;
             print(&block_on(store::store(&config, command))?);
+        }
+        Command::Workers(WorkersCommand::List { json }) => {
+            let config = crate::config::load(path, env.pairs())?;
+            print(&block_on(workers::list(&config, json))?);
         }
         Command::Health { ready } => {
             let config = crate::config::load(path, env.pairs())?;

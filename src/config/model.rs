@@ -138,6 +138,15 @@ configuration! {
             r#"`"quarantine"` or `"stop"`"#;
     }
 
+    /// Several workers, with `store.kind = "postgres"`.
+    fleet: FleetConfig {
+        /// Name of this worker in lists and logs; empty: host name and process id.
+        name: String = "", read(value::title), "at most 100 characters, none of them a control character";
+        /// Time without a sign of life after which other workers take over.
+        lease: Duration = "5s", read(value::duration_within(Duration::from_secs(2)..=Duration::from_secs(60))),
+            "a duration of `2s` to `60s`";
+    }
+
     /// Health checks, metrics, API, operators' page.
     http: HttpConfig {
         /// Address of health checks, metrics, API and the operators' page.

@@ -90,6 +90,24 @@ pub(crate) fn duration_from(shortest: Duration) -> impl Fn(&Value) -> Read<Durat
     }
 }
 
+/// Reads a duration within a range.
+pub(crate) fn duration_within(range: RangeInclusive<Duration>) -> impl Fn(&Value) -> Read<Duration> {
+    move |value| match duration(value)? {
+        legal if range.contains(&legal) => Ok(legal),
+        _ => {
+            let (from, to) = (range.start().as_secs(), range.end().as_secs());
+            Err(format!("a duration of {from}s to {to}s ({})", duration::FORM))
+        }
+    }
+}
+
+/// Reads a short text for people, which may be empty.
+pub(crate) fn title(value: &Value) -> Read<String> {
+    let is_legal = |text: &str| text.chars().count() <= 100 && !text.chars().any(char::is_control);
+    let expected = "at most 100 characters, none of them a control character";
+    parsed(value, |text| is_legal(text).then(|| text.to_owned()), expected)
+}
+
 /// Reads the retry ladder: at least one step, none of them zero.
 pub(crate) fn delays(value: &Value) -> Read<Vec<Delay>> {
     let delay = |text: &str| {

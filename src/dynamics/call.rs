@@ -92,6 +92,8 @@ impl<'a> StepCall<'a> {
         environment: &OrganizationEnvironment,
         asked: &Request,
     ) -> Result<Answer, Fault> {
+        // Before the wait for a token, which all of the organization's requests share.
+        self.may_act(environment)?;
         let token = self.token(environment).await?;
         let answer = self.send(environment, asked, &token).await?;
         if answer.status != 401 {
@@ -107,6 +109,7 @@ impl<'a> StepCall<'a> {
         if let Remedy::NotBefore(until) = fault.remedy {
             let wait = elapsed(Timestamp::now(), until);
             let began = environment.limiter.throttle(wait, Instant::now());
+            environment.fleet.state_changed(&environment.access.settings.organization_id);
             notice::throttled(&*self.wire.metrics, environment, fault, began.then_some(wait));
         }
     }
@@ -140,6 +143,7 @@ impl<'a> StepCall<'a> {
             }
             None => {}
         }
+        self.may_act(environment)?;
         let result = self.fetch_token(environment).await;
         if let Err(fault) = &result {
             self.apply_throttling(environment, fault);
@@ -161,6 +165,7 @@ impl<'a> StepCall<'a> {
         asked: &Request,
         token: &Token,
     ) -> Result<Answer, Fault> {
+        self.may_act(environment)?;
         let url = &environment.access.settings.environment_url;
         let mut answer = self.exchange(self.step, self.wire.client.ask(url, asked, token)).await?;
         if let Some(hint) = answer.dop_hint {
@@ -171,6 +176,17 @@ impl<'a> StepCall<'a> {
             self.note_error(answer.shown.code.clone(), &answer.shown.message);
         }
         Ok(answer)
+    }
+
+    /// Fails if no request may begin, because another worker owns the organization or may take it over. The event
+    /// waits, and its organization's limit does not fall.
+    fn may_act(&mut self, environment: &OrganizationEnvironment) -> Result<(), Fault> {
+        if environment.may_act() {
+            return Ok(());
+        }
+        self.transport_result = Some(RequestResult::Broken);
+        let message = "this worker does not own the organization now; no request was sent".to_owned();
+        Err(Fault::unanswered(self.step, Remedy::NotBefore(Timestamp::now()), message))
     }
 
     async fn exchange(

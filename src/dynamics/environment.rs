@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use handoffd_engine::ports::fleet::{Fleet, SoloFleet};
 use handoffd_engine::workflow::StepName;
 use jiff::Timestamp;
 
@@ -15,12 +16,19 @@ pub(super) struct OrganizationEnvironment {
     pub(super) access: Access,
     pub(super) limiter: Arc<Limiter>,
     pub(super) token: TokenCache,
+    /// Fleet of workers, one of which may send requests.
+    pub(super) fleet: Arc<dyn Fleet>,
 }
 
 impl OrganizationEnvironment {
-    /// Creates an environment without any state.
+    /// Creates an environment without any state, which this worker may use whoever owns the organization.
     pub(super) fn new(access: Access, authority: &str, concurrency: usize) -> Arc<Self> {
-        Self::with(access, authority, Limiter::new(concurrency))
+        Self::with(access, authority, Limiter::new(concurrency), Arc::new(SoloFleet::new()))
+    }
+
+    /// Returns true if a request may begin now.
+    pub(super) fn may_act(&self) -> bool {
+        self.fleet.may_act(&self.access.settings.organization_id)
     }
 
     /// Returns the start of a step's hold, if the step is held while others are not.
@@ -31,8 +39,8 @@ impl OrganizationEnvironment {
     }
 
     /// Creates an environment with an existing limiter.
-    pub(super) fn with(access: Access, authority: &str, limiter: Arc<Limiter>) -> Arc<Self> {
+    pub(super) fn with(access: Access, authority: &str, limiter: Arc<Limiter>, fleet: Arc<dyn Fleet>) -> Arc<Self> {
         let token = TokenCache::new(authority, &access);
-        Arc::new(Self { access, limiter, token })
+        Arc::new(Self { access, limiter, token, fleet })
     }
 }

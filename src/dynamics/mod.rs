@@ -16,6 +16,7 @@ mod credential;
 mod description;
 mod environment;
 mod explain;
+mod handover;
 mod limiter;
 mod organization_check;
 mod keys;

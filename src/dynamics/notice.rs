@@ -38,6 +38,9 @@ fn refused(step: StepName, cause: &Cause, remedy: Remedy, what: &str) -> Fault {
 /// Reports that an organization was blocked, or is available again.
 pub(super) fn report_change(metrics: &dyn Metrics, environment: &OrganizationEnvironment, change: BreakerChange) {
     let organization = &environment.access.settings.organization_id;
+    if !matches!(change, BreakerChange::None) {
+        environment.fleet.state_changed(organization);
+    }
     match change {
         BreakerChange::None => {}
         BreakerChange::Blocked(fault) => {
@@ -69,6 +72,12 @@ pub(super) fn report_change(metrics: &dyn Metrics, environment: &OrganizationEnv
             );
         }
     }
+}
+
+/// Reports whether an organization that was taken over is blocked.
+pub(super) fn report_taken(metrics: &dyn Metrics, environment: &OrganizationEnvironment) {
+    let is_blocked = environment.limiter.condition(std::time::Instant::now()).cause.is_some();
+    metrics.record(Measurement::Blocked(&environment.access.settings.organization_id, is_blocked));
 }
 
 /// Reports that Dynamics or Entra ID throttles an organization. `shut` is the wait, present only when it begins.

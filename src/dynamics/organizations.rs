@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use handoffd_engine::event::{Event, OrganizationId};
 use handoffd_engine::ports::destination::{Availability, Destination, Performed, Unavailable};
+use handoffd_engine::ports::fleet::Fleet;
 use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
 
@@ -17,7 +18,8 @@ use super::access::Access;
 use super::call::StepCall;
 use super::client::{Client, ClientError, Proxy};
 use super::environment::OrganizationEnvironment;
-use super::limiter::{LimiterAvailability, LimiterStatus};
+use super::handover::Handover;
+use super::limiter::{Limiter, LimiterAvailability, LimiterStatus};
 use super::organization_check::{Finding, inspect};
 use super::reply::StepContext;
 use super::wire::DynamicsWire;
@@ -47,6 +49,7 @@ pub struct Dynamics {
     options: DynamicsOptions,
     environments: RwLock<HashMap<OrganizationId, Arc<OrganizationEnvironment>>>,
     paused: RwLock<HashSet<OrganizationId>>,
+    fleet: Arc<dyn Fleet>,
     /// True while some organization's configuration could not be read.
     incomplete: AtomicBool,
 }
@@ -56,7 +59,11 @@ impl Dynamics {
     ///
     /// # Errors
     /// Returns an error if TLS roots can't be read or the proxy's URL is invalid.
-    pub fn new(options: DynamicsOptions, metrics: Arc<dyn Metrics>) -> Result<Self, ClientError> {
+    pub fn new(
+        options: DynamicsOptions,
+        metrics: Arc<dyn Metrics>,
+        fleet: Arc<dyn Fleet>,
+    ) -> Result<Self, ClientError> {
         let wire = Arc::new(DynamicsWire {
             client: Client::new(options.request_timeout, options.ca_file.as_deref(), options.proxy.as_ref())?,
             metrics,
@@ -66,6 +73,7 @@ impl Dynamics {
             options,
             environments: RwLock::default(),
             paused: RwLock::default(),
+            fleet,
             incomplete: AtomicBool::new(false),
         })
     }
@@ -80,7 +88,7 @@ impl Dynamics {
             let environment = match known.remove(&organization) {
                 Some(same) if same.access == access => same,
                 Some(other) => self.reopen(access, &other),
-                None => OrganizationEnvironment::new(access, &self.options.authority, self.options.max_concurrency),
+                None => self.opened(access, Limiter::new(self.options.max_concurrency)),
             };
             self.block_withheld(&environment);
             environments.insert(organization, environment);
@@ -128,9 +136,39 @@ impl Dynamics {
 
     fn reopen(&self, access: Access, other: &OrganizationEnvironment) -> Arc<OrganizationEnvironment> {
         let limiter = other.limiter.succeeded_by(self.options.max_concurrency, Instant::now());
-        let environment = OrganizationEnvironment::with(access, &self.options.authority, limiter);
+        let environment = self.opened(access, limiter);
         probe::attend(&self.wire, &environment);
         environment
+    }
+
+    fn opened(&self, access: Access, limiter: Arc<Limiter>) -> Arc<OrganizationEnvironment> {
+        OrganizationEnvironment::with(access, &self.options.authority, limiter, self.fleet.clone())
+    }
+
+    /// Begins to send requests for an organization that another worker owned: at a low rate, and within the throttling
+    /// or the block that this one has left.
+    pub fn take_over(&self, organization: &OrganizationId, state: Option<&str>) {
+        self.replace_limiter(organization, Handover::read(state).limiter(self.options.max_concurrency, Instant::now()));
+    }
+
+    /// Forgets the throttling or the block of an organization that another worker owns, or will.
+    pub fn let_go(&self, organization: &OrganizationId) {
+        self.replace_limiter(organization, Limiter::new(self.options.max_concurrency));
+    }
+
+    fn replace_limiter(&self, organization: &OrganizationId, limiter: Arc<Limiter>) {
+        let mut environments = self.environments.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(environment) = environments.get_mut(organization) else { return };
+        environment.limiter.retire();
+        *environment = self.opened(environment.access.clone(), limiter);
+        self.block_withheld(environment);
+        probe::attend(&self.wire, environment);
+        notice::report_taken(&*self.wire.metrics, environment);
+    }
+
+    /// Returns what the next owner of an organization has to know.
+    pub fn handover(&self, organization: &OrganizationId) -> Option<String> {
+        Some(Handover::of(&self.environment(organization)?.limiter, Instant::now()).text())
     }
 
     fn environment(&self, organization: &OrganizationId) -> Option<Arc<OrganizationEnvironment>> {
@@ -184,6 +222,9 @@ impl Destination for Dynamics {
         if self.is_paused(organization) {
             return Availability::Unavailable(Unavailable::Paused);
         }
+        if !environment.may_act() {
+            return Availability::Unavailable(Unavailable::NotOwned);
+        }
         match environment.limiter.availability(Instant::now()) {
             LimiterAvailability::Open(room) => Availability::Available { room },
             LimiterAvailability::Throttled => Availability::Unavailable(Unavailable::Throttled),
@@ -204,14 +245,18 @@ impl Destination for Dynamics {
     }
 
     async fn available(&self, organization: &OrganizationId) {
+        let mut fleet = self.fleet.changes();
         while let Some(environment) = self.environment(organization) {
             let mut changed = pin!(environment.limiter.changed());
             // No change is missed from here on.
             changed.as_mut().enable();
+            fleet.borrow_and_update();
             let Availability::Unavailable(why) = self.availability(organization) else { return };
             let over = environment.limiter.condition(Instant::now()).wait.filter(|_| why == Unavailable::Throttled);
             tokio::select! {
                 () = changed => {}
+                // The sender lives as long as the fleet.
+                _ = fleet.changed() => {}
                 () = tokio::time::sleep(over.unwrap_or_default()), if over.is_some() => {}
             }
         }

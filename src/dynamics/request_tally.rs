@@ -16,7 +16,7 @@ static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
 /// Requests of one step.
 pub(super) struct RequestTally {
-    watch: Arc<dyn Metrics>,
+    metrics: Arc<dyn Metrics>,
     organization: OrganizationId,
     requests: Vec<TalliedRequest>,
 }
@@ -39,23 +39,23 @@ pub(super) enum Exchanged {
 
 /// Request that has no answer yet. Dropping it records that it is no longer under way.
 pub(super) struct SentRequest {
-    watch: Arc<dyn Metrics>,
+    metrics: Arc<dyn Metrics>,
     organization: OrganizationId,
     number: u64,
     pub(super) began: Instant,
 }
 
 impl RequestTally {
-    pub(super) fn new(watch: Arc<dyn Metrics>, organization: OrganizationId) -> Self {
-        Self { watch, organization, requests: Vec::new() }
+    pub(super) fn new(metrics: Arc<dyn Metrics>, organization: OrganizationId) -> Self {
+        Self { metrics, organization, requests: Vec::new() }
     }
 
     /// Records that a request is sent.
     pub(super) fn sent(&self, step: StepName) -> SentRequest {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        self.watch.record(Measurement::Request(&self.organization, RequestChange::Began(number, step)));
-        let (watch, organization) = (self.watch.clone(), self.organization.clone());
-        SentRequest { watch, organization, number, began: Instant::now() }
+        self.metrics.record(Measurement::Request(&self.organization, RequestChange::Began(number, step)));
+        let (metrics, organization) = (self.metrics.clone(), self.organization.clone());
+        SentRequest { metrics, organization, number, began: Instant::now() }
     }
 
     /// Records an answer, or its absence.
@@ -74,14 +74,14 @@ impl RequestTally {
                 Exchanged::Answered(status) => earlier(status),
             };
             let change = RequestChange::Ended(request.step, end, request.began);
-            self.watch.record(Measurement::Request(&self.organization, change));
+            self.metrics.record(Measurement::Request(&self.organization, change));
         }
     }
 }
 
 impl Drop for SentRequest {
     fn drop(&mut self) {
-        self.watch.record(Measurement::Request(&self.organization, RequestChange::Left(self.number)));
+        self.metrics.record(Measurement::Request(&self.organization, RequestChange::Left(self.number)));
     }
 }
 

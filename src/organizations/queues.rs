@@ -7,7 +7,7 @@ use std::time::Duration;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::store::{Change, Store};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -18,19 +18,28 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Keeps the store's and the broker's lists of queues up to date.
 #[derive(Clone)]
-pub(super) struct OrganizationQueueKeeper(watch::Sender<Option<BTreeSet<OrganizationId>>>);
+pub(super) struct OrganizationQueueKeeper {
+    wanted: watch::Sender<Option<BTreeSet<OrganizationId>>>,
+    stale: Arc<Notify>,
+}
 
 impl OrganizationQueueKeeper {
     /// Starts the task that does so. Needs a tokio runtime.
     pub(super) fn keep(store: Arc<dyn Store>, broker: Arc<Rabbit>) -> Self {
         let (wanted, receiver) = watch::channel(None);
-        tokio::spawn(keep(store, broker, receiver));
-        Self(wanted)
+        let stale = Arc::new(Notify::new());
+        tokio::spawn(keep(store, broker, receiver, stale.clone()));
+        Self { wanted, stale }
+    }
+
+    /// Reads again which queues other workers have declared.
+    pub(super) fn reread(&self) {
+        self.stale.notify_one();
     }
 
     /// Sets the configured organizations.
     pub(super) fn configured(&self, organizations: impl Iterator<Item = OrganizationId>) {
-        self.0.send_replace(Some(organizations.collect()));
+        self.wanted.send_replace(Some(organizations.collect()));
     }
 }
 
@@ -38,6 +47,7 @@ async fn keep(
     store: Arc<dyn Store>,
     broker: Arc<Rabbit>,
     mut wanted: watch::Receiver<Option<BTreeSet<OrganizationId>>>,
+    stale: Arc<Notify>,
 ) {
     let mut remembered = remembered(&*store).await;
     loop {
@@ -53,6 +63,10 @@ async fn keep(
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
             () = sleep(ASK_AGAIN), if !kept => {}
+            () = stale.notified() => match store.organization_queues().await {
+                Ok(queues) => remembered.extend(queues),
+                Err(problem) => warn!(error = %problem, "can't read which organizations have queues"),
+            },
         }
     }
 }

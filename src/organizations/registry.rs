@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::ports::fleet::Fleet;
 use handoffd_engine::ports::store::{Change, SavedOrganization, Store, StoreError};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -56,6 +57,8 @@ pub struct RegistryDeps {
     pub broker: Arc<Rabbit>,
     /// Metrics, which have series for each organization.
     pub metrics: Arc<PrometheusMetrics>,
+    /// Fleet of workers, one of which owns each organization.
+    pub fleet: Arc<dyn Fleet>,
 }
 
 impl OrganizationRegistry {
@@ -115,6 +118,39 @@ impl OrganizationRegistry {
             warn!(organization_id = %id, %since, "organization is paused; its events are on hold until it is resumed");
         }
         Ok(())
+    }
+
+    /// Reads the store again, because another worker may have changed what operators set. Returns false if that is not
+    /// possible now.
+    pub async fn reread(&self) -> bool {
+        if !self.is_loaded() {
+            return false;
+        }
+        self.queues.reread();
+        // Locked before the store is read: an operator's change of this worker is in both or in none.
+        let mut known = self.known.lock().await;
+        let read = async { Ok((self.deps.store.organizations().await?, self.deps.store.pauses().await?)) };
+        let read: Result<_, StoreError> = read.await;
+        let (rows, pauses) = match read {
+            Ok(read) => read,
+            Err(problem) => {
+                warn!(error = %problem, "can't read what operators have changed");
+                return false;
+            }
+        };
+        known.forget_saved();
+        for row in &rows {
+            known.save(row, &self.vault, &self.config);
+        }
+        let before = std::mem::replace(&mut known.pauses, pauses.into_iter().collect());
+        for id in known.pauses.keys().filter(|id| !before.contains_key(*id)) {
+            info!(organization_id = %id, "organization paused; its events are on hold until it is resumed");
+        }
+        for id in before.keys().filter(|id| !known.pauses.contains_key(*id)) {
+            info!(organization_id = %id, "organization resumed");
+        }
+        self.refresh(&mut known);
+        true
     }
 
     /// Re-encrypts secrets with the current key, so that the previous one can be removed.
@@ -206,6 +242,7 @@ impl OrganizationRegistry {
             faulty: known.faults.of(organization.source.file()),
             activity: metrics.activity(id, limiter.wait.is_some()),
             ages: metrics.event_ages(id),
+            worker: self.deps.fleet.owner(id),
         };
         Ok(OrganizationView::new(organization, limiter, facts))
     }

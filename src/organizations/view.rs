@@ -44,6 +44,9 @@ pub struct OrganizationView {
     /// Everything that is wrong with it; `state` is the first of it.
     #[serde(skip)]
     pub troubles: Vec<StatusReason>,
+    /// Name of the worker that processes its events; absent without other workers, or while there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 /// Availability of an organization for events.
@@ -132,13 +135,15 @@ pub(super) struct OrganizationFacts {
     pub(super) activity: Option<ActivityReport>,
     /// Arrivals of its oldest unfinished events.
     pub(super) ages: EventAges,
+    /// Name of the worker that owns it.
+    pub(super) worker: Option<String>,
 }
 
 impl OrganizationView {
     /// Derives the view of an organization from its limiter and the other facts.
     pub(super) fn new(organization: &Organization, limiter: LimiterStatus, facts: OrganizationFacts) -> Self {
         let now = Timestamp::now();
-        let (waiting, activity) = (facts.waiting, facts.activity);
+        let (waiting, activity, worker) = (facts.waiting, facts.activity, facts.worker.clone());
         let (concurrency, under_way, wait) = (limiter.concurrency, limiter.under_way, limiter.wait);
         let id = organization.settings.organization_id.to_string();
         let health = health(id.clone(), limiter, facts, now);
@@ -154,6 +159,7 @@ impl OrganizationView {
             last_success: activity.and_then(|activity| activity.last_success),
             state: OrganizationState::new(&health, wait.and_then(|wait| now.saturating_add(wait).ok()), now),
             troubles: health.troubles(now),
+            worker,
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId};
+use handoffd_engine::ports::fleet::Claim;
 use handoffd_engine::ports::store::Change;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::workflow::{Learned, Record, SessionEntry};
@@ -15,19 +16,22 @@ use uuid::Uuid;
 
 use super::keys;
 
-/// Rows to write. In a map of options `None` deletes the row.
+/// Rows to write. In a map of options `None` deletes the row. A row of an event has the number of the guarded call that
+/// wrote it last, if there is one.
 #[derive(Default, Debug)]
 pub(super) struct Batch<'a> {
+    /// Guards, at most one for each call.
+    pub guards: Vec<RowGuard<'a>>,
     /// Records by the event's key.
-    pub records: BTreeMap<Uuid, (&'a EventKey, &'a Record)>,
+    pub records: BTreeMap<Uuid, (&'a EventKey, &'a Record, GuardNumber)>,
     /// Notes of queued events by their own keys.
     pub queued: BTreeMap<Uuid, (&'a EventKey, Option<&'a QueuedNote>)>,
     /// Session entries by the keys of session and event.
     pub sessions: BTreeMap<(Uuid, Uuid), SessionWrite<'a>>,
     /// Contacts by key.
-    pub contacts: BTreeMap<Uuid, Option<(ContactId, Timestamp)>>,
+    pub contacts: BTreeMap<Uuid, (Option<(ContactId, Timestamp)>, GuardNumber)>,
     /// Requirements of environments.
-    pub learned: BTreeMap<&'a OrganizationId, &'a Learned>,
+    pub learned: BTreeMap<&'a OrganizationId, (&'a Learned, GuardNumber)>,
     /// Documents of saved organizations.
     pub organizations: BTreeMap<&'a OrganizationId, Option<&'a str>>,
     /// Times since which organizations are paused.
@@ -45,20 +49,53 @@ pub(super) struct SessionWrite<'a> {
     pub at: Timestamp,
     /// Entry after the last change.
     pub entry: &'a SessionEntry,
+    /// Guard of the last change.
+    pub guard: GuardNumber,
+}
+
+/// Number of a guarded call; `None` for a row that needs no guard.
+pub(super) type GuardNumber = Option<i32>;
+
+/// Condition under which the rows of a call are written.
+#[derive(Debug)]
+pub(super) struct RowGuard<'a> {
+    /// Number of the call.
+    pub number: i32,
+    /// Claim that must be the present one.
+    pub claim: &'a Claim,
+    /// Event that must not be finished.
+    pub event: Option<Uuid>,
 }
 
 impl<'a> Batch<'a> {
-    /// Folds changes in their order.
-    pub(super) fn of(changes: impl Iterator<Item = &'a Change>) -> Self {
+    /// Folds the changes of calls in their order.
+    pub(super) fn of(calls: impl Iterator<Item = &'a [Change]>) -> Self {
         let mut batch = Self::default();
-        changes.for_each(|change| batch.add(change));
+        for (number, changes) in (0..).zip(calls) {
+            let claim = changes.iter().find_map(|change| match change {
+                Change::Guard(claim) => Some(claim),
+                _ => None,
+            });
+            if let Some(claim) = claim {
+                let event = changes.iter().find_map(|change| match change {
+                    Change::Record(key, _) => Some(keys::event(key)),
+                    _ => None,
+                });
+                batch.guards.push(RowGuard { number, claim, event });
+            }
+            for change in changes {
+                batch.add(change, claim.map(|_| number));
+            }
+        }
+        // Owners' rows are locked in the same order by every worker.
+        batch.guards.sort_by_key(|guard| guard.claim);
         batch
     }
 
-    fn add(&mut self, change: &'a Change) {
+    fn add(&mut self, change: &'a Change, guard: GuardNumber) {
         match change {
             Change::Record(key, record) => {
-                self.records.insert(keys::event(key), (key, record));
+                self.records.insert(keys::event(key), (key, record, guard));
                 self.queued.insert(keys::queued(key), (key, None));
             }
             Change::Queued(key, note) => {
@@ -71,16 +108,16 @@ impl<'a> Batch<'a> {
                 let event = EventKey { organization_id: organization.clone(), event_id: entry.event_id.clone() };
                 let row = (keys::session(organization, session), keys::event(&event));
                 let first = self.sessions.get(&row).map_or(*at, |before| before.first);
-                self.sessions.insert(row, SessionWrite { first, at: *at, entry });
+                self.sessions.insert(row, SessionWrite { first, at: *at, entry, guard });
             }
             Change::Contact { organization, email, contact, at } => {
-                self.contacts.insert(keys::contact(organization, email), Some((*contact, *at)));
+                self.contacts.insert(keys::contact(organization, email), (Some((*contact, *at)), guard));
             }
             Change::ForgetContact { organization, email } => {
-                self.contacts.insert(keys::contact(organization, email), None);
+                self.contacts.insert(keys::contact(organization, email), (None, guard));
             }
             Change::Learned(organization, learned) => {
-                self.learned.insert(organization, learned);
+                self.learned.insert(organization, (learned, guard));
             }
             Change::Organization(saved) => {
                 self.organizations.insert(&saved.id, Some(&saved.document));
@@ -100,12 +137,13 @@ impl<'a> Batch<'a> {
             Change::ForgetOrganizationQueue(organization) => {
                 self.queues.insert(organization, None);
             }
+            Change::Guard(_) => {}
         }
     }
 
     /// Returns the times of the outcomes in this batch, in nanoseconds.
     pub(super) fn finish_times(&self) -> impl Iterator<Item = i64> {
-        self.records.values().filter_map(|(_, record)| Some(keys::nanoseconds(record.outcome()?.finished_at)))
+        self.records.values().filter_map(|(_, record, _)| Some(keys::nanoseconds(record.outcome()?.finished_at)))
     }
 }
 

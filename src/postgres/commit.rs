@@ -106,10 +106,13 @@ impl BatchCommitter {
         let began = Instant::now();
         let result = self.write(&calls).await;
         match result {
-            Ok(()) => {
+            Ok(written) => {
                 self.health.set(StorePart::Commits, None);
                 self.metrics.record(Measurement::StoreFlushed(began.elapsed()));
-                self.answer_all(calls, &Ok(()));
+                for (number, call) in (0..).zip(calls) {
+                    let answer = written.answer(number, &call.changes);
+                    self.answer(call, answer);
+                }
                 Ok(())
             }
             Err(failure) if failure.kind == FailureKind::Data && calls.len() > 1 => self.commit_each(calls).await,
@@ -186,9 +189,9 @@ impl BatchCommitter {
     }
 
     /// Writes calls in one transaction. Tries again where that may help at once.
-    async fn write(&mut self, calls: &[CommitCall]) -> Result<(), ServerFailure> {
+    async fn write(&mut self, calls: &[CommitCall]) -> Result<WrittenCalls, ServerFailure> {
         let durable = calls.iter().any(|call| matches!(call.waiter, Some((Durability::Durable, _))));
-        let batch = Batch::of(calls.iter().flat_map(|call| &call.changes));
+        let batch = Batch::of(calls.iter().map(|call| call.changes.as_slice()));
         if let Some(earliest) = batch.finish_times().min() {
             (self.ended)(earliest);
         }
@@ -204,7 +207,7 @@ impl BatchCommitter {
         self.execute(&statement).await
     }
 
-    async fn execute(&mut self, statement: &Statement) -> Result<(), ServerFailure> {
+    async fn execute(&mut self, statement: &Statement) -> Result<WrittenCalls, ServerFailure> {
         let client = self.link.client()?;
         let params = statement.params();
         let mut answer = std::pin::pin!(client.query_typed(&statement.text, &params));
@@ -216,7 +219,9 @@ impl BatchCommitter {
                 answer.await
             }
         };
-        Ok(answer.map(drop)?)
+        let rows = answer?;
+        let Some(row) = rows.first() else { return Ok(WrittenCalls::default()) };
+        Ok(WrittenCalls { held: row.try_get(0)?, allowed: row.try_get(1)? })
     }
 
     /// Creates the partitions of the batch's outcomes.
@@ -229,6 +234,24 @@ impl BatchCommitter {
             super::sweep::add_day(&client, day).await?;
         }
         Ok(())
+    }
+}
+
+/// Numbers of the guarded calls whose claim holds, and of those that were written.
+#[derive(Default)]
+struct WrittenCalls {
+    held: Vec<i32>,
+    allowed: Vec<i32>,
+}
+
+impl WrittenCalls {
+    /// Returns the answer to a call.
+    fn answer(&self, number: i32, changes: &[Change]) -> Result<(), StoreError> {
+        let is_guarded = changes.iter().any(|change| matches!(change, Change::Guard(_)));
+        if !is_guarded || self.allowed.contains(&number) {
+            return Ok(());
+        }
+        Err(if self.held.contains(&number) { StoreError::Superseded } else { StoreError::Fenced })
     }
 }
 

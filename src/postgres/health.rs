@@ -14,11 +14,13 @@ pub(super) enum StorePart {
     Committer,
     /// Commits themselves.
     Commits,
+    /// Lease of this worker.
+    Heartbeat,
 }
 
 /// Health of the store.
 pub(super) struct StoreHealth {
-    parts: Mutex<[Option<StoreError>; 3]>,
+    parts: Mutex<[Option<StoreError>; 4]>,
     problem: watch::Sender<Option<StoreError>>,
 }
 

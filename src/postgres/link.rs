@@ -17,7 +17,8 @@ use super::health::{StoreHealth, StorePart};
 use super::schema::{self, Migration};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// Longest pause between two attempts to connect, where nothing asks for a shorter one.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Handle to a connection.
 #[derive(Clone)]
@@ -39,6 +40,8 @@ pub(super) struct LinkRole {
     pub part: Option<StorePart>,
     /// Check, or migration, of the schema before the connection is used.
     pub schema: Option<Migration>,
+    /// Longest pause between two attempts to connect.
+    pub longest_pause: Duration,
 }
 
 impl ServerLink {
@@ -103,7 +106,7 @@ impl Keeper {
     async fn keep_open(mut self) {
         let mut pauses = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST_PAUSE)
-            .with_max_interval(LONGEST_PAUSE)
+            .with_max_interval(self.role.longest_pause)
             .with_max_elapsed_time(None)
             .build();
         loop {
@@ -113,7 +116,7 @@ impl Keeper {
             if began.elapsed() > LONGEST_PAUSE {
                 pauses.reset();
             }
-            sleep(pauses.next_backoff().unwrap_or(LONGEST_PAUSE)).await;
+            sleep(pauses.next_backoff().unwrap_or(self.role.longest_pause)).await;
         }
     }
 

@@ -1,11 +1,13 @@
 //! In: changes and queries; the URL of a PostgreSQL server.
 //! Out: a [`Store`](handoffd_engine::ports::store::Store) that reads and commits many events in one trip.
-//! Absent: the meaning of records; which worker owns an organization.
+//! Also the fleet: which worker owns an organization, as rows of the same server say.
+//! Absent: the meaning of records; the broker and Dynamics.
 
 mod batch;
 mod commit;
 mod connect;
 mod errors;
+mod fleet;
 mod health;
 mod keys;
 mod link;
@@ -22,6 +24,7 @@ mod store;
 mod sweep;
 mod tls;
 
+pub use fleet::{FleetHost, FleetOptions, FleetWorker, HostedOrganizations, PostgresFleet, join_fleet, list_workers};
 pub use open::{migrate, open};
 pub use options::{PostgresOptions, PostgresTls};
 pub use store::PostgresStore;

@@ -13,7 +13,7 @@ use super::commit::BatchCommitter;
 use super::connect::Connector;
 use super::errors::ServerFailure;
 use super::health::{StoreHealth, StorePart};
-use super::link::{LinkRole, ServerLink};
+use super::link::{LONGEST_PAUSE, LinkRole, ServerLink};
 use super::options::PostgresOptions;
 use super::pending::PendingKeys;
 use super::read::EventReader;
@@ -31,7 +31,12 @@ pub async fn open(options: &PostgresOptions, metrics: Arc<dyn Metrics>) -> Resul
     let closed_when_dropped = closing.clone().drop_guard();
     let migration = if options.migrate { Migration::Migrate } else { Migration::Check };
     let link = |name, part, schema| {
-        ServerLink::start(connector.clone(), LinkRole { name, part, schema }, health.clone(), closing.clone())
+        ServerLink::start(
+            connector.clone(),
+            LinkRole { name, part, schema, longest_pause: LONGEST_PAUSE },
+            health.clone(),
+            closing.clone(),
+        )
     };
     let mut committer = link("committer", Some(StorePart::Committer), Some(migration));
     if let Err(failure) = committer.first_attempt().await
@@ -54,7 +59,7 @@ pub async fn open(options: &PostgresOptions, metrics: Arc<dyn Metrics>) -> Resul
         link: committer.clone(),
         pending: pending.clone(),
         health: health.clone(),
-        metrics,
+        metrics: metrics.clone(),
         ended,
     };
     tokio::spawn(commits.serve());
@@ -66,7 +71,8 @@ pub async fn open(options: &PostgresOptions, metrics: Arc<dyn Metrics>) -> Resul
         calls: Mutex::new(Some(calls)),
         lists,
         swept_to,
-        place: connector.place,
+        connector,
+        metrics,
         closing,
         _closed_when_dropped: closed_when_dropped,
     })

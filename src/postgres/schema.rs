@@ -9,10 +9,10 @@ use tokio_postgres::Client;
 use super::errors::{FailureKind, ServerFailure};
 
 /// Steps from each version to the next, from an empty database on.
-const STEPS: [&str; KNOWN as usize] = [include_str!("migrations/1.sql")];
+const STEPS: [&str; KNOWN as usize] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
 
 /// Version that this program writes.
-pub(super) const KNOWN: u32 = 1;
+pub(super) const KNOWN: u32 = 2;
 
 /// Reaction to tables of an older version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

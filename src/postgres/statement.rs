@@ -1,13 +1,14 @@
 //! One statement that writes a batch, whatever it holds: a statement is atomic, and one trip.
 //!
 //! Statements have no name and no transaction of their own, so they pass a pooler in any mode. The fence of several
-//! workers belongs here: a part that locks the owners' rows `FOR SHARE`, joined by all others.
+//! workers is a part of it that locks the owners' rows; the others write only the rows of calls whose claim holds.
 
 use handoffd_engine::event::OrganizationId;
+use handoffd_engine::workflow::Phase;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, GuardNumber};
 use super::{keys, rows};
 
 /// Statement with its parameters.
@@ -39,9 +40,16 @@ impl Statement {
         self.params.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect()
     }
 
-    /// Builds the statement that writes a batch.
+    /// Builds the statement that writes a batch. It answers with the numbers of the guarded calls whose claim holds, and
+    /// of those that were written.
     pub(super) fn write(batch: &Batch<'_>, durability: Durability) -> Self {
         let mut statement = Self::default();
+        let guards = statement.guards(batch);
+        let answer = if guards.is_empty() {
+            "'{}'::int4[], '{}'::int4[]"
+        } else {
+            "ARRAY(SELECT n FROM held), ARRAY(SELECT n FROM allowed)"
+        };
         let parts: Vec<String> = [
             statement.events(batch),
             statement.queued(batch),
@@ -67,9 +75,58 @@ impl Statement {
         .enumerate()
         .map(|(nth, part)| format!("w{nth} AS ({part})"))
         .collect();
+        let parts: Vec<String> = guards.into_iter().chain(parts).collect();
         let with = if parts.is_empty() { String::new() } else { format!("WITH {} ", parts.join(", ")) };
-        statement.text = with + durability.setting();
+        statement.text = format!("{with}SELECT {answer}, {}", durability.setting());
         statement
+    }
+
+    /// Builds the parts that hold the fence: `held`, the calls whose claim is the present one, and `allowed`, those of
+    /// them whose event is not finished.
+    ///
+    /// The owners' rows are locked until the commit, so whoever takes over waits for it and then reads what it wrote.
+    /// `FOR KEY SHARE` would not do: it lets the taker's update through.
+    fn guards(&mut self, batch: &Batch<'_>) -> Vec<String> {
+        let guards = &batch.guards;
+        if guards.is_empty() {
+            return Vec::new();
+        }
+        let numbers = self.bind(guards.iter().map(|guard| guard.number).collect::<Vec<_>>(), Type::INT4_ARRAY);
+        let organizations = self.bind(names(guards.iter().map(|guard| &guard.claim.organization)), Type::BYTEA_ARRAY);
+        let workers = guards.iter().map(|guard| guard.claim.worker).collect::<Vec<Uuid>>();
+        let workers = self.bind(workers, Type::UUID_ARRAY);
+        let terms = self.bind(guards.iter().map(|guard| guard.claim.term).collect::<Vec<_>>(), Type::INT8_ARRAY);
+        let events = self.bind(guards.iter().map(|guard| guard.event).collect::<Vec<_>>(), Type::UUID_ARRAY);
+        vec![
+            format!(
+                "held AS MATERIALIZED (SELECT g.n, g.event \
+                 FROM UNNEST({numbers}, {organizations}, {workers}, {terms}, {events}) \
+                 AS g(n, organization, worker, term, event) JOIN handoffd_owners o \
+                 ON o.organization = g.organization AND o.worker = g.worker AND o.term = g.term FOR SHARE OF o)"
+            ),
+            "allowed AS MATERIALIZED (SELECT n FROM held WHERE NOT EXISTS \
+             (SELECT 1 FROM handoffd_events e WHERE e.id = held.event AND e.answered))"
+                .to_owned(),
+        ]
+    }
+
+    /// Builds a query for the rows of these arrays whose guard allows them.
+    fn rows(
+        &mut self,
+        batch: &Batch<'_>,
+        select: &str,
+        (columns, arrays): (&str, &[String]),
+        guards: impl Iterator<Item = GuardNumber>,
+    ) -> String {
+        let arrays = arrays.join(", ");
+        if batch.guards.is_empty() {
+            return format!("SELECT {select} FROM UNNEST({arrays}) AS u({columns})");
+        }
+        let guards = self.bind(guards.collect::<Vec<_>>(), Type::INT4_ARRAY);
+        format!(
+            "SELECT {select} FROM UNNEST({arrays}, {guards}) AS u({columns}, guard) \
+             WHERE guard IS NULL OR guard IN (SELECT n FROM allowed)"
+        )
     }
 
     fn events(&mut self, batch: &Batch<'_>) -> Option<String> {
@@ -79,21 +136,26 @@ impl Statement {
         }
         let name = |text: &str| text.as_bytes().to_vec();
         let ids = self.bind(rows.keys().copied().collect::<Vec<Uuid>>(), Type::UUID_ARRAY);
-        let organizations = rows.values().map(|(key, _)| name(key.organization_id.as_str())).collect::<Vec<_>>();
+        let organizations = rows.values().map(|(key, ..)| name(key.organization_id.as_str())).collect::<Vec<_>>();
         let organizations = self.bind(organizations, Type::BYTEA_ARRAY);
-        let events = rows.values().map(|(key, _)| name(key.event_id.as_str())).collect::<Vec<_>>();
+        let events = rows.values().map(|(key, ..)| name(key.event_id.as_str())).collect::<Vec<_>>();
         let events = self.bind(events, Type::BYTEA_ARRAY);
-        let seen = rows.values().map(|(_, record)| keys::nanoseconds(record.first_seen)).collect::<Vec<_>>();
+        let seen = rows.values().map(|(_, record, _)| keys::nanoseconds(record.first_seen)).collect::<Vec<_>>();
         let seen = self.bind(seen, Type::INT8_ARRAY);
-        let ends = rows.values().map(|(_, record)| record.outcome().map(|end| keys::nanoseconds(end.finished_at)));
+        let ends = rows.values().map(|(_, record, _)| record.outcome().map(|end| keys::nanoseconds(end.finished_at)));
         let ends = self.bind(ends.collect::<Vec<Option<i64>>>(), Type::INT8_ARRAY);
-        let records = rows.values().map(|(_, record)| rows::json(record)).collect::<Vec<_>>();
+        let records = rows.values().map(|(_, record, _)| rows::json(record)).collect::<Vec<_>>();
         let records = self.bind(records, Type::TEXT_ARRAY);
+        let answered = rows.values().map(|(_, record, _)| matches!(record.phase, Phase::Finished(_)));
+        let answered = self.bind(answered.collect::<Vec<bool>>(), Type::BOOL_ARRAY);
+        let columns = "id, organization, event, first_seen, finished_at, record, answered";
+        let arrays = [ids, organizations, events, seen, ends, records, answered];
+        let guards = rows.values().map(|(.., guard)| *guard);
+        let source = self.rows(batch, columns, (columns, &arrays), guards);
         Some(format!(
-            "INSERT INTO handoffd_events (id, organization, event, first_seen, finished_at, record) \
-             SELECT * FROM UNNEST({ids}, {organizations}, {events}, {seen}, {ends}, {records}) \
+            "INSERT INTO handoffd_events ({columns}) {source} \
              ON CONFLICT (id) DO UPDATE SET first_seen = excluded.first_seen, finished_at = excluded.finished_at, \
-             record = excluded.record"
+             record = excluded.record, answered = excluded.answered"
         ))
     }
 
@@ -132,25 +194,28 @@ impl Statement {
     }
 
     fn outcomes(&mut self, batch: &Batch<'_>) -> Option<String> {
-        let ended =
-            batch.records.iter().filter_map(|(id, (key, record))| Some((*id, *key, *record, record.outcome()?)));
+        let ended = batch
+            .records
+            .iter()
+            .filter_map(|(id, (key, record, guard))| Some((*id, *key, *record, record.outcome()?, *guard)));
         let ended: Vec<_> = ended.collect();
         if ended.is_empty() {
             return None;
         }
-        let times = ended.iter().map(|(.., outcome)| keys::nanoseconds(outcome.finished_at)).collect::<Vec<_>>();
-        let times = self.bind(times, Type::INT8_ARRAY);
+        let times = ended.iter().map(|(_, _, _, outcome, _)| keys::nanoseconds(outcome.finished_at));
+        let times = self.bind(times.collect::<Vec<_>>(), Type::INT8_ARRAY);
         let ids = self.bind(ended.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), Type::UUID_ARRAY);
         let organizations = ended.iter().map(|(_, key, ..)| keys::organization(&key.organization_id));
         let organizations = self.bind(organizations.collect::<Vec<_>>(), Type::UUID_ARRAY);
-        let statuses = ended.iter().map(|(.., outcome)| rows::status(outcome.status)).collect::<Vec<_>>();
+        let statuses = ended.iter().map(|(_, _, _, outcome, _)| rows::status(outcome.status)).collect::<Vec<_>>();
         let statuses = self.bind(statuses, Type::INT2_ARRAY);
-        let terms = ended.iter().map(|(_, key, record, outcome)| rows::terms_of(key, record, outcome));
+        let terms = ended.iter().map(|(_, key, record, outcome, _)| rows::terms_of(key, record, outcome));
         let terms = self.bind(terms.collect::<Vec<_>>(), Type::TEXT_ARRAY);
+        let arrays = [times, ids, organizations, statuses, terms];
+        let guards = ended.iter().map(|(.., guard)| *guard);
+        let source = self.rows(batch, "t, i, o, s, m::uuid[]", ("t, i, o, s, m", &arrays), guards);
         Some(format!(
-            "INSERT INTO handoffd_outcomes (finished_at, id, organization, status, terms) \
-             SELECT t, i, o, s, m::uuid[] FROM UNNEST({times}, {ids}, {organizations}, {statuses}, {terms}) \
-             AS u(t, i, o, s, m) \
+            "INSERT INTO handoffd_outcomes (finished_at, id, organization, status, terms) {source} \
              ON CONFLICT (finished_at, id) DO UPDATE SET status = excluded.status, terms = excluded.terms"
         ))
     }
@@ -167,36 +232,44 @@ impl Statement {
         let at = rows.values().map(|row| keys::nanoseconds(row.at)).collect::<Vec<_>>();
         let at = self.bind(at, Type::INT8_ARRAY);
         let entries = self.bind(rows.values().map(|row| rows::json(row.entry)).collect::<Vec<_>>(), Type::TEXT_ARRAY);
+        let columns = "session, event, first, at, entry";
+        let arrays = [sessions, events, first, at, entries];
+        let source = self.rows(batch, columns, (columns, &arrays), rows.values().map(|row| row.guard));
         Some(format!(
-            "INSERT INTO handoffd_sessions (session, event, first, at, entry) \
-             SELECT * FROM UNNEST({sessions}, {events}, {first}, {at}, {entries}) \
+            "INSERT INTO handoffd_sessions ({columns}) {source} \
              ON CONFLICT (session, event) DO UPDATE SET at = excluded.at, entry = excluded.entry"
         ))
     }
 
     fn contacts(&mut self, batch: &Batch<'_>) -> Option<String> {
-        let rows: Vec<_> = batch.contacts.iter().filter_map(|(id, row)| Some((*id, (*row)?))).collect();
+        let rows = batch.contacts.iter().filter_map(|(id, (row, guard))| Some((*id, (*row)?, *guard)));
+        let rows: Vec<_> = rows.collect();
         if rows.is_empty() {
             return None;
         }
-        let ids = self.bind(rows.iter().map(|(id, _)| *id).collect::<Vec<_>>(), Type::UUID_ARRAY);
-        let contacts = rows.iter().map(|(_, (contact, _))| contact.0).collect::<Vec<_>>();
+        let ids = self.bind(rows.iter().map(|(id, ..)| *id).collect::<Vec<_>>(), Type::UUID_ARRAY);
+        let contacts = rows.iter().map(|(_, (contact, _), _)| contact.0).collect::<Vec<_>>();
         let contacts = self.bind(contacts, Type::UUID_ARRAY);
-        let at = rows.iter().map(|(_, (_, at))| keys::nanoseconds(*at)).collect::<Vec<_>>();
+        let at = rows.iter().map(|(_, (_, at), _)| keys::nanoseconds(*at)).collect::<Vec<_>>();
         let at = self.bind(at, Type::INT8_ARRAY);
+        let columns = "id, contact, at";
+        let guards = rows.iter().map(|(.., guard)| *guard);
+        let source = self.rows(batch, columns, (columns, &[ids, contacts, at]), guards);
         Some(format!(
-            "INSERT INTO handoffd_contacts (id, contact, at) SELECT * FROM UNNEST({ids}, {contacts}, {at}) \
+            "INSERT INTO handoffd_contacts ({columns}) {source} \
              ON CONFLICT (id) DO UPDATE SET contact = excluded.contact, at = excluded.at"
         ))
     }
 
     fn forgotten_contacts(&mut self, batch: &Batch<'_>) -> Option<String> {
-        let gone: Vec<Uuid> = batch.contacts.iter().filter(|(_, row)| row.is_none()).map(|(id, _)| *id).collect();
+        let gone = batch.contacts.iter().filter(|(_, (row, _))| row.is_none()).map(|(id, (_, guard))| (*id, *guard));
+        let gone: Vec<_> = gone.collect();
         if gone.is_empty() {
             return None;
         }
-        let ids = self.bind(gone, Type::UUID_ARRAY);
-        Some(format!("DELETE FROM handoffd_contacts WHERE id = ANY({ids})"))
+        let ids = self.bind(gone.iter().map(|(id, _)| *id).collect::<Vec<_>>(), Type::UUID_ARRAY);
+        let source = self.rows(batch, "id", ("id", &[ids]), gone.iter().map(|(_, guard)| *guard));
+        Some(format!("DELETE FROM handoffd_contacts WHERE id IN ({source})"))
     }
 
     fn learned(&mut self, batch: &Batch<'_>) -> Option<String> {
@@ -204,10 +277,13 @@ impl Statement {
             return None;
         }
         let organizations = self.bind(names(batch.learned.keys().copied()), Type::BYTEA_ARRAY);
-        let learned = batch.learned.values().map(|learned| rows::json(*learned)).collect::<Vec<_>>();
+        let learned = batch.learned.values().map(|(learned, _)| rows::json(*learned)).collect::<Vec<_>>();
         let learned = self.bind(learned, Type::TEXT_ARRAY);
+        let columns = "organization, learned";
+        let guards = batch.learned.values().map(|(_, guard)| *guard);
+        let source = self.rows(batch, columns, (columns, &[organizations, learned]), guards);
         Some(format!(
-            "INSERT INTO handoffd_environments (organization, learned) SELECT * FROM UNNEST({organizations}, {learned}) \
+            "INSERT INTO handoffd_environments ({columns}) {source} \
              ON CONFLICT (organization) DO UPDATE SET learned = excluded.learned"
         ))
     }
@@ -248,14 +324,14 @@ fn names<'a>(ids: impl Iterator<Item = &'a OrganizationId>) -> Vec<Vec<u8>> {
 }
 
 impl Durability {
-    /// Returns the query that sets the durability of its own transaction.
-    fn setting(self) -> &'static str {
+    /// Returns the expression that sets the durability of its own transaction.
+    pub(super) fn setting(self) -> &'static str {
         match self {
             Self::Durable => {
-                "SELECT CASE WHEN current_setting('synchronous_commit') = 'off' \
+                "CASE WHEN current_setting('synchronous_commit') = 'off' \
                  THEN set_config('synchronous_commit', 'on', true) END"
             }
-            Self::MayBeLost => "SELECT set_config('synchronous_commit', 'off', true)",
+            Self::MayBeLost => "set_config('synchronous_commit', 'off', true)",
         }
     }
 }

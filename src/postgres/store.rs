@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{
     Change, Cursor, EventQuery, KnownEvent, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -16,11 +17,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::commit::CommitCall;
+use super::connect::Connector;
 use super::errors::in_time;
+use super::fleet::{FleetOptions, PostgresFleet};
 use super::health::StoreHealth;
-use super::link::ServerLink;
+use super::link::{LinkRole, ServerLink};
 use super::pending::PendingKeys;
 use super::read::{EventReader, ReadQuery};
+use super::schema::Migration;
 use super::statement::Durability;
 use super::sweep::SweptTo;
 use super::{keys, listing, read, scanning, sweep};
@@ -33,7 +37,8 @@ pub struct PostgresStore {
     pub(super) calls: Mutex<Option<mpsc::UnboundedSender<CommitCall>>>,
     pub(super) lists: ServerLink,
     pub(super) swept_to: Arc<SweptTo>,
-    pub(super) place: String,
+    pub(super) connector: Connector,
+    pub(super) metrics: Arc<dyn Metrics>,
     pub(super) closing: CancellationToken,
     pub(super) _closed_when_dropped: DropGuard,
 }
@@ -42,6 +47,18 @@ impl PostgresStore {
     /// Subscribes to the reason why the store can't be used; `None` while it is healthy. It comes back by itself.
     pub fn health(&self) -> watch::Receiver<Option<StoreError>> {
         self.health.subscribe()
+    }
+
+    /// Creates this worker's membership in the fleet. It has not joined yet. Needs a tokio runtime.
+    pub fn fleet(&self, options: FleetOptions) -> Arc<PostgresFleet> {
+        let role = LinkRole {
+            name: "heartbeat",
+            part: None,
+            schema: Some(Migration::Check),
+            longest_pause: options.lease / 10,
+        };
+        let link = ServerLink::start(self.connector.clone(), role, self.health.clone(), self.closing.clone());
+        Arc::new(PostgresFleet::new(options, link, (self.health.clone(), self.metrics.clone())))
     }
 
     /// Passes a call to the task that commits.
@@ -213,6 +230,6 @@ impl Store for PostgresStore {
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("place", &self.connector.place).finish_non_exhaustive()
     }
 }

@@ -144,6 +144,23 @@ impl Rabbit {
         self.queues.missing(organization)
     }
 
+    /// Organizations whose queues are used.
+    pub fn served(&self) -> OrganizationSet {
+        self.queues.served()
+    }
+
+    /// Number of consumers of the organization's queue, of this worker or of others; `None` if it is unknown. A queue
+    /// that does not exist has none.
+    pub async fn consumers(&self, organization: &OrganizationId) -> Option<u32> {
+        let link = self.state.link()?;
+        if !self.queues.exists(organization) {
+            // That of a former organization is never declared; a configured one is going to be.
+            let is_former = self.queues.served().former.contains(organization);
+            return (is_former || self.queues.missing(organization).is_some()).then_some(0);
+        }
+        link.look(&self.options.organization_queue(organization)).await.map(|found| found.consumers)
+    }
+
     /// Stops consuming until [`Rabbit::resume`]; the reason joins those of [`Bus::unready`]. Deliveries already
     /// received are passed on and can be settled.
     pub fn pause(&self, why: String) {

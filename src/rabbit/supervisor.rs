@@ -92,6 +92,10 @@ impl Supervisor {
         self.state.connected(context.clone());
         self.metrics.record(Measurement::BrokerConnected(true));
         let close = self.signals.close.clone();
+        // Organizations that were set while the line was being established have no queue yet.
+        if let Err(shortfall) = self.queues.declare_new(link.reached()).await {
+            link.end(&shortfall.in_words());
+        }
         let why = tokio::select! {
             why = link.wait_broken() => why,
             why = self.work(&context, care) => why,

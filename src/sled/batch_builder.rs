@@ -73,6 +73,8 @@ impl<'a, 'v> BatchBuilder<'a, 'v> {
                 self.remove(keys::queue(organization));
                 Ok(())
             }
+            // The store has one owner, and so has every organization.
+            Change::Guard(_) => Ok(()),
         }
     }
 

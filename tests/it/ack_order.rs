@@ -9,6 +9,7 @@ use handoffd::sled::{Disk, open_with};
 use handoffd_engine::event::{Envelope, Event, Limits, OrganizationId, WorkItemId};
 use handoffd_engine::ports::bus::samples::{BrokerFact, FakeBroker, MessageEnd, QueuedMessage};
 use handoffd_engine::ports::destination::{Availability, Destination, Performed};
+use handoffd_engine::ports::fleet::SoloFleet;
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{Store, StoreError};
 use handoffd_engine::worker::{Clock, Worker, WorkerDeps, WorkerSettings};
@@ -156,6 +157,7 @@ async fn carry(events: usize, fails: u32) -> Vec<Fact> {
         store: store.clone(),
         bus: broker.clone(),
         destination: crm,
+        fleet: Arc::new(SoloFleet::new()),
         metrics: Arc::new(NoMetrics),
         tracker: Arc::default(),
     };

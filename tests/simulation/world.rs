@@ -7,6 +7,7 @@ use std::time::Duration;
 use handoffd_engine::event::{EventKey, Limits, OrganizationId};
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::bus::Bus;
+use handoffd_engine::ports::fleet::SoloFleet;
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
 use handoffd_engine::worker::{Worker, WorkerDeps, WorkerSettings};
@@ -186,6 +187,7 @@ impl World {
             store: Arc::new(store),
             bus: bus.clone(),
             destination: Arc::new(crm),
+            fleet: Arc::new(SoloFleet::new()),
             metrics: Arc::new(NoMetrics),
             tracker: Arc::default(),
         };

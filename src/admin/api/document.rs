@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::parameter::Parameter;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, Make, RouteLink, problem};
 use super::state::ApiState;
-use super::{audit_list, dead_letters, events, organizations, outcomes, queues, status, store};
+use super::{audit_list, dead_letters, events, organizations, outcomes, queues, status, store, workers};
 
 const ABOUT: &str = "Status, outcomes, dead letters, organizations, queues and the store of a running handoffd. Every answer is JSON; every error is \
     `application/problem+json` (RFC 9457). docs/API.md shows each call.";
@@ -39,10 +39,11 @@ pub(super) fn routes() -> impl Iterator<Item = &'static ApiRoute> {
     const ORGANIZATIONS: &[ApiRoute] = &organizations::ROUTES;
     const QUEUES: &[ApiRoute] = &queues::ROUTES;
     const STORE: &[ApiRoute] = &store::ROUTES;
+    const WORKERS: &[ApiRoute] = &workers::ROUTES;
     const AUDIT: &[ApiRoute] = &audit_list::ROUTES;
     const STATUS: &[ApiRoute] = &status::ROUTES;
     const DOCUMENT: &[ApiRoute] = &OWN;
-    [STATUS, OUTCOMES, EVENTS, LETTERS, ORGANIZATIONS, QUEUES, STORE, AUDIT, DOCUMENT].into_iter().flatten()
+    [STATUS, OUTCOMES, EVENTS, LETTERS, ORGANIZATIONS, QUEUES, STORE, WORKERS, AUDIT, DOCUMENT].into_iter().flatten()
 }
 
 /// Authentication of the interface.

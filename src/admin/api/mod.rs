@@ -29,6 +29,7 @@ mod state;
 mod status;
 mod store;
 mod tokens;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;

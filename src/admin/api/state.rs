@@ -12,7 +12,7 @@ use super::authenticator::Authenticator;
 use super::dead_letters::DeadLetterService;
 use super::scrape::Scrapes;
 use crate::admin::audit::AuditTrail;
-use crate::admin::deps::StoreAcceptance;
+use crate::admin::deps::{StoreAcceptance, WorkerDirectory};
 use crate::admin::events::QueueNames;
 use crate::admin::history::History;
 use crate::admin::status_board::StatusBoard;
@@ -40,6 +40,8 @@ pub struct ApiState {
     pub organizations: Arc<dyn Organizations>,
     /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
+    /// Workers that share the store.
+    pub workers: Arc<dyn WorkerDirectory>,
     /// Access to the dead letters.
     pub letters: Arc<DeadLetterService>,
     /// Unfinished events of this worker.
@@ -74,6 +76,8 @@ pub struct ApiDeps {
     pub organizations: Arc<dyn Organizations>,
     /// Acceptance of a store that replaced a damaged one.
     pub acceptance: Arc<dyn StoreAcceptance>,
+    /// Workers that share the store.
+    pub workers: Arc<dyn WorkerDirectory>,
     /// Access to the dead letters.
     pub letters: DeadLetterService,
     /// Unfinished events of this worker.
@@ -87,8 +91,19 @@ pub struct ApiDeps {
 impl ApiState {
     /// Creates the state of an interface that listens on this port.
     pub(super) fn new(given: ApiDeps, port: u16) -> Self {
-        let ApiDeps { metrics, store, unready, private, organizations, acceptance, letters, tracker, names, .. } =
-            given;
+        let ApiDeps {
+            metrics,
+            store,
+            unready,
+            private,
+            organizations,
+            acceptance,
+            workers,
+            letters,
+            tracker,
+            names,
+            ..
+        } = given;
         let authenticator = Authenticator::new((given.token, given.reader_token), port, Arc::clone(&metrics));
         Self {
             metrics,
@@ -99,6 +114,7 @@ impl ApiState {
             private,
             organizations,
             acceptance,
+            workers,
             letters: Arc::new(letters),
             tracker,
             names,

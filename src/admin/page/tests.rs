@@ -113,6 +113,7 @@ fn view(state: OrganizationState) -> OrganizationView {
         requests: RequestCounts::default(),
         last_success: Some(at()),
         troubles: Vec::new(),
+        worker: text(),
     }
 }
 

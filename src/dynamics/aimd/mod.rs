@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Initial limit: enough for a quiet environment, harmless for one that already throttles.
 const FIRST: usize = 8;
+/// Initial limit of an organization that another worker owned.
+const LOW: usize = 2;
 /// Longest wait for a permit for which an event is worth having in flight.
 const WORTH_WAITING: Duration = Duration::from_millis(250);
 /// Latency assumed before the first answer: slow for Dynamics, where 50 to 200 ms are common.
@@ -60,6 +62,18 @@ impl Aimd {
             latency: None,
             silent_since: None,
         }
+    }
+
+    /// Creates the limit of an organization that another worker owned, whose last requests may still be under way.
+    pub(super) fn low(most: usize, recommended: Option<usize>) -> Self {
+        let limit = Self::new(most);
+        let recommended = recommended.unwrap_or(limit.maximum);
+        Self { limit: LOW.min(limit.maximum).min(recommended.max(1)), recommended, ..limit }
+    }
+
+    /// Returns the concurrency that Dynamics recommends, if it does.
+    pub(super) fn recommended(&self) -> Option<usize> {
+        (self.recommended < self.maximum).then_some(self.recommended)
     }
 
     /// Returns the current limit of concurrent requests.

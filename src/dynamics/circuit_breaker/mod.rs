@@ -112,6 +112,13 @@ impl CircuitBreaker {
         }
     }
 
+    /// Returns the breaker of an organization that was blocked at another worker. A probe is due at once.
+    pub(super) fn blocked_since(fault: &Fault, since: Instant, now: Instant) -> Self {
+        let mut held = Trip::new(fault, now);
+        (held.cause.since, held.due) = (since, now);
+        Self { all: Some(held), ..Self::default() }
+    }
+
     /// Returns the reason of the organization's block, else of the longest-held step.
     pub(super) fn cause(&self) -> Option<&Cause> {
         let step = || self.steps.iter().map(|step| &step.held).min_by_key(|held| held.cause.since);

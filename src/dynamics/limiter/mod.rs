@@ -6,6 +6,7 @@
 //! are rejected at once, because their events wait elsewhere.
 
 mod request_result;
+mod start;
 mod status;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use super::aimd::Aimd;
 use super::circuit_breaker::{BreakerChange, BreakerPermission, CircuitBreaker, TrialResult};
 
 pub(super) use request_result::RequestResult;
+pub(super) use start::LimiterStart;
 pub use status::LimiterStatus;
 pub(super) use status::{LimiterAvailability, ProbeTurn, Rejected};
 
@@ -213,11 +215,30 @@ impl Limiter {
         }
     }
 
+    /// Creates the limiter of an organization that another worker owned.
+    pub(super) fn taken_over(most: usize, start: LimiterStart, now: Instant) -> Arc<Self> {
+        let breaker = start
+            .blocked
+            .map_or_else(CircuitBreaker::default, |(since, fault)| CircuitBreaker::blocked_since(&fault, since, now));
+        Self::starting(Aimd::low(most, start.recommended), breaker, start.wait.map(|wait| now + wait))
+    }
+
+    /// Returns what the limiter of the next owner starts with.
+    pub(super) fn handover(&self, now: Instant) -> LimiterStart {
+        let state = self.lock();
+        let blocked = state.breaker.blocked().map(|cause| (cause.since, (*cause.fault).clone()));
+        LimiterStart { wait: state.wait(now), blocked, recommended: state.aimd.recommended() }
+    }
+
     fn with(most: usize, breaker: CircuitBreaker) -> Arc<Self> {
+        Self::starting(Aimd::new(most), breaker, None)
+    }
+
+    fn starting(aimd: Aimd, breaker: CircuitBreaker, shut_until: Option<Instant>) -> Arc<Self> {
         let state = LimiterState {
-            aimd: Aimd::new(most),
+            aimd,
             breaker,
-            shut_until: None,
+            shut_until,
             under_way: 0,
             waiting: VecDeque::new(),
             is_probed: false,

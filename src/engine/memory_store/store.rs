@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
+use crate::ports::fleet::Claim;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::ports::store::{EventScan, ScannedEvents};
@@ -45,6 +46,13 @@ impl MemoryStore {
         let mut memory = self.lock();
         memory.now = memory.kept.clone();
         memory.closed = Closed::No;
+    }
+
+    /// Makes a worker the owner of an organization: earlier claims are void.
+    pub fn set_owner(&self, claim: Claim) {
+        let mut memory = self.lock();
+        memory.now.set_owner(claim.clone());
+        memory.kept.set_owner(claim);
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -100,12 +108,15 @@ impl Store for MemoryStore {
     }
 
     async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.open()?.now.apply(&changes);
+        let mut memory = self.open()?;
+        memory.now.check(&changes)?;
+        memory.now.apply(&changes);
         Ok(())
     }
 
     async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut memory = self.open()?;
+        memory.now.check(&changes)?;
         memory.now.apply(&changes);
         memory.kept.apply(&changes);
         Ok(())

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
+use crate::ports::fleet::Claim;
 use crate::ports::store::position::Position;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::scan::ScanPage;
@@ -13,7 +14,7 @@ use crate::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, StoreError, StoredEvent, Swept,
 };
 use crate::ports::store::{EventScan, ScannedEvents};
-use crate::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
+use crate::workflow::{Learned, Milestone, Phase, Record, SessionEntry, discarded};
 
 /// All stored entries.
 #[derive(Clone, Default, Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Tables {
     organizations: BTreeMap<OrganizationId, String>,
     pauses: BTreeMap<OrganizationId, Timestamp>,
     queues: BTreeMap<OrganizationId, Timestamp>,
+    owners: BTreeMap<OrganizationId, Claim>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +38,29 @@ struct OutcomeRow {
 }
 
 impl Tables {
+    /// Fails if a guard among the changes forbids them.
+    pub(super) fn check(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let guards = changes.iter().filter_map(|change| match change {
+            Change::Guard(claim) => Some(claim),
+            _ => None,
+        });
+        let mut is_guarded = false;
+        for claim in guards {
+            is_guarded = true;
+            if self.owners.get(&claim.organization) != Some(claim) {
+                return Err(StoreError::Fenced);
+            }
+        }
+        let is_finished =
+            |key: &EventKey| matches!(self.records.get(key), Some(Record { phase: Phase::Finished(_), .. }));
+        let is_late = |change: &Change| matches!(change, Change::Record(key, _) if is_finished(key));
+        if is_guarded && changes.iter().any(is_late) { Err(StoreError::Superseded) } else { Ok(()) }
+    }
+
+    pub(super) fn set_owner(&mut self, claim: Claim) {
+        self.owners.insert(claim.organization.clone(), claim);
+    }
+
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             self.change(change.clone());
@@ -86,6 +111,7 @@ impl Tables {
             Change::ForgetOrganizationQueue(organization) => {
                 self.queues.remove(&organization);
             }
+            Change::Guard(_) => {}
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Unavailable {
     Blocked,
     /// An operator has paused the organization.
     Paused,
+    /// This worker does not own the organization now, or can't tell.
+    NotOwned,
 }
 
 impl Unavailable {
@@ -69,6 +71,7 @@ impl Unavailable {
             Self::Throttled => "throttled",
             Self::Blocked => "blocked",
             Self::Paused => "paused",
+            Self::NotOwned => "not_owned",
         }
     }
 }

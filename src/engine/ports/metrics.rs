@@ -66,10 +66,25 @@ pub enum Measurement<'a> {
     QueueDepth(&'a BrokerQueue, Option<u64>),
     /// The connection to the broker was made or lost. Without it no queue's depth is known.
     BrokerConnected(bool),
+    /// A change was refused, or an event dropped, because another worker owns the organization.
+    Fenced,
+    /// This worker took an organization over, for this reason.
+    TookOver(TakeoverReason),
     /// The store flushed to disk.
     StoreFlushed(Duration),
     /// Size of the store on disk, in bytes.
     StoreBytes(u64),
+}
+
+/// Reason that an organization has another owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TakeoverReason {
+    /// Its owner was lost.
+    Lost,
+    /// Its owner has stopped.
+    Left,
+    /// Its owner gave it back, so that each worker has as many as another.
+    Balance,
 }
 
 /// Queue at the broker. Lists are in this order.

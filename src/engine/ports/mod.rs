@@ -4,6 +4,7 @@
 
 pub mod bus;
 pub mod destination;
+pub mod fleet;
 pub mod metrics;
 pub mod store;
 pub mod trace;

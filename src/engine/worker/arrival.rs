@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::caught_panic::CaughtPanic;
@@ -13,6 +14,8 @@ use super::organization_load::LoadSlot;
 use super::pending::PendingEntry;
 use crate::event::{Decoded, Event, Rejection};
 use crate::ports::bus::Delivery;
+use crate::ports::fleet::Claim;
+use crate::ports::store::Change;
 use crate::workflow::Record;
 
 /// Message in flight, decoded, with its places in the lanes.
@@ -29,9 +32,18 @@ pub(super) struct Arrival {
     pub(super) pending: PendingEntry,
     /// Place among the events of its organization; `None` for a message from the inbox.
     pub(super) place: Option<LoadSlot>,
+    /// Term for which its organization is owned; `None` without other workers, and for a message from the inbox.
+    pub(super) claim: Option<Claim>,
+    /// Token that ends its pauses, because the worker stops or gives the organization back.
+    pub(super) ending: CancellationToken,
 }
 
 impl Arrival {
+    /// Returns changes that are made only while the organization is owned.
+    pub(super) fn guarded(&self, changes: impl IntoIterator<Item = Change>) -> Vec<Change> {
+        self.claim.iter().cloned().map(Change::Guard).chain(changes).collect()
+    }
+
     /// Returns the event, if the message is one.
     pub(super) fn event(&self) -> Option<&Event> {
         match &self.decoded {

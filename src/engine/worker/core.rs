@@ -14,6 +14,7 @@ use super::quarantine::Quarantine;
 use crate::event::{Limits, OrganizationId};
 use crate::ports::bus::Bus;
 use crate::ports::destination::Destination;
+use crate::ports::fleet::Fleet;
 use crate::ports::metrics::Metrics;
 use crate::ports::store::Store;
 use crate::workflow::Policy;
@@ -28,6 +29,7 @@ pub struct Worker {
     pub(super) store: Arc<dyn Store>,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) destination: Arc<dyn Destination>,
+    pub(super) fleet: Arc<dyn Fleet>,
     pub(super) metrics: Arc<dyn Metrics>,
     pub(super) settings: WorkerSettings,
     pub(super) clock: Clock,
@@ -48,6 +50,8 @@ pub struct WorkerDeps {
     pub bus: Arc<dyn Bus>,
     /// Destination.
     pub destination: Arc<dyn Destination>,
+    /// Fleet of workers.
+    pub fleet: Arc<dyn Fleet>,
     /// Metrics.
     pub metrics: Arc<dyn Metrics>,
     /// Registry of unfinished events, which operators query.
@@ -93,12 +97,13 @@ fn in_milliseconds() -> Timestamp {
 impl Worker {
     /// Creates a worker that does not run yet.
     pub fn new(deps: WorkerDeps, settings: WorkerSettings, clock: Clock) -> Arc<Self> {
-        let WorkerDeps { store, bus, destination, metrics, tracker } = deps;
+        let WorkerDeps { store, bus, destination, fleet, metrics, tracker } = deps;
         let life = (clock.random)().to_bits();
         Arc::new(Self {
             store,
             bus,
             destination,
+            fleet,
             metrics,
             settings,
             clock,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tracing::error;
+use tracing::{error, warn};
 
 use super::arrival::Arrival;
 use super::attempt::Attempt;
@@ -15,6 +15,7 @@ use super::headers::MessageHistory;
 use super::new_dead_letter;
 use super::settlement::{Postponed, Settlement};
 use crate::event::{Event, Kind};
+use crate::ports::metrics::Measurement;
 use crate::ports::store::StoreError;
 use crate::workflow::{FailedAttempt, Reason, RetryDecision, StepName, after, elapsed, rung};
 
@@ -27,13 +28,13 @@ impl Worker {
     pub(super) async fn settle_or_recover(&self, arrival: &Arrival) -> Settlement {
         let defect = match caught(self.decide_settlement(arrival)).await {
             Ok(Ok(settlement)) => return settlement,
-            Ok(Err(problem)) => return self.without_store(arrival, &problem),
+            Ok(Err(problem)) => return self.after_store_error(arrival, &problem).await,
             Err(defect) => defect,
         };
         if let Some(event) = arrival.event() {
             match caught(self.stumble(event, arrival, &defect)).await {
                 Ok(Ok(Some(settlement))) => return settlement,
-                Ok(Err(problem)) => return self.without_store(arrival, &problem),
+                Ok(Err(problem)) => return self.after_store_error(arrival, &problem).await,
                 // If that panics too, the message's headers carry the number of attempts.
                 Ok(Ok(None)) | Err(_) => {}
             }
@@ -80,6 +81,30 @@ impl Worker {
                 })
             }
         }
+    }
+
+    /// Decides on an event whose changes were not stored. One that another worker owns is left to it, and one that
+    /// another worker has finished gets that outcome.
+    async fn after_store_error(&self, arrival: &Arrival, problem: &StoreError) -> Settlement {
+        match problem {
+            StoreError::Fenced => self.fenced(),
+            StoreError::Superseded => {
+                let Some(event) = arrival.event() else { return self.without_store(arrival, problem) };
+                match caught(self.store.record(&event.key)).await {
+                    Ok(Ok(known)) => self.decided(event, known.as_ref(), arrival),
+                    Ok(Err(_)) | Err(_) => None,
+                }
+                .unwrap_or_else(|| self.without_store(arrival, problem))
+            }
+            _ => self.without_store(arrival, problem),
+        }
+    }
+
+    /// Leaves an event to the owner of its organization.
+    pub(super) fn fenced(&self) -> Settlement {
+        self.metrics.record(Measurement::Fenced);
+        warn!("another worker owns the organization; leaving the event to it");
+        Settlement::GiveBack
     }
 
     /// Postpones an event because the store failed. This counts as no attempt, since a long failure would use up all of

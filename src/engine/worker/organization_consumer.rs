@@ -24,6 +24,7 @@ use super::prefetch::{Prefetch, PrefetchChange};
 use crate::event::OrganizationId;
 use crate::ports::bus::{Consumption, Delivery};
 use crate::ports::destination::Availability;
+use crate::ports::fleet::Claim;
 
 /// Interval at which the room of an organization with events in progress is checked when nothing else happens.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -73,8 +74,14 @@ enum ConsumerEvent {
 }
 
 impl OrganizationConsumer {
-    pub(super) fn new(worker: Arc<Worker>, organization: OrganizationId, in_flight: TaskTracker) -> Self {
+    pub(super) fn new(
+        worker: Arc<Worker>,
+        organization: OrganizationId,
+        claim: Option<Claim>,
+        in_flight: TaskTracker,
+    ) -> Self {
         let prefetch = Prefetch::new(worker.settings.prefetch);
+        let room = OrganizationLoad::new(claim, worker.stopping.child_token());
         Self {
             worker,
             organization,
@@ -84,7 +91,7 @@ impl OrganizationConsumer {
             closing: Vec::new(),
             gives_back: false,
             taken: VecDeque::new(),
-            room: Arc::default(),
+            room: Arc::new(room),
             crowded: false,
             aside_from: Instant::now(),
             was_lost: false,
@@ -92,7 +99,8 @@ impl OrganizationConsumer {
         }
     }
 
-    /// Consumes until it is stopped, then returns the deliveries that were not started.
+    /// Consumes until it is stopped, then returns the deliveries that were not started, and completes once nothing of
+    /// the organization is in progress and every channel is closed.
     pub(super) async fn run(mut self, stopped: CancellationToken) {
         loop {
             let available = self.begin();
@@ -131,6 +139,14 @@ impl OrganizationConsumer {
             }
         }
         self.give_back().await;
+        if !self.room.is_of_term() {
+            return;
+        }
+        self.room.stop_pausing();
+        while self.room.under_way() > 0 {
+            self.room.changed().await;
+        }
+        all_closed(&mut self.closing).await;
     }
 
     /// Starts as many events as there is room for. Returns true if the organization is available.

@@ -4,10 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::fleet::Claim;
 
 /// Counts of one organization. All access is from one runtime, and the order of single operations does not matter.
-#[derive(Default)]
 pub(super) struct OrganizationLoad {
+    /// Term for which the organization is owned; `None` without other workers.
+    claim: Option<Claim>,
+    /// Cancelled when the organization is given back: its events pause no more.
+    ending: CancellationToken,
     /// Events that were started and still have or need a request to Dynamics.
     carrying: AtomicUsize,
     /// Events that were started and are not settled yet.
@@ -24,6 +30,31 @@ pub(super) struct OrganizationLoad {
 }
 
 impl OrganizationLoad {
+    /// Creates the counts of an organization whose events pause until `ending`.
+    pub(super) fn new(claim: Option<Claim>, ending: CancellationToken) -> Self {
+        Self {
+            claim,
+            ending,
+            carrying: AtomicUsize::default(),
+            under_way: AtomicUsize::default(),
+            carried: AtomicUsize::default(),
+            gave_back: AtomicBool::default(),
+            waiting: AtomicUsize::default(),
+            aside: Notify::new(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// Returns true if the organization is owned for a term, so that its end is awaited by others.
+    pub(super) fn is_of_term(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// Ends the pauses of all events.
+    pub(super) fn stop_pausing(&self) {
+        self.ending.cancel();
+    }
+
     pub(super) fn carrying(&self) -> usize {
         self.carrying.load(Ordering::Relaxed)
     }
@@ -77,6 +108,16 @@ pub(super) struct LoadSlot {
 }
 
 impl LoadSlot {
+    /// Returns the term for which the organization is owned; `None` without other workers.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        self.room.claim.as_ref()
+    }
+
+    /// Returns the token that ends the pauses of the event.
+    pub(super) fn ending(&self) -> &CancellationToken {
+        &self.room.ending
+    }
+
     /// Marks that the event needs no more requests to Dynamics, so that another one may start.
     pub(super) fn carried(&self) {
         if self.stops_carrying() {

@@ -20,6 +20,7 @@ use super::{headers, new_dead_letter};
 use crate::event::{Decoded, Event, OrganizationId, Piece, Rejection, decode};
 use crate::ports::bus::{Delivery, Part};
 use crate::ports::destination::Availability;
+use crate::ports::fleet::OwnershipState;
 use crate::ports::metrics::Measurement;
 use crate::ports::store::StoreError;
 use crate::ports::trace;
@@ -74,12 +75,16 @@ impl Worker {
             return Ok(settlement);
         }
         let Some(settings) = self.destination.settings(&event.key.organization_id) else {
-            if !self.destination.is_complete() {
-                let rung = shortest_rung(&self.settings.policy);
-                return Ok(self.retry_later(arrival, rung, arrival.past.age, "unknown_organization"));
+            let organization = &event.key.organization_id;
+            if !self.destination.is_complete() || self.fleet.may_be_configured_elsewhere(organization).await {
+                return Ok(self.wait_for_organization(arrival));
             }
             return self.dead_letter(self.unknown_organization(event, arrival), arrival).await;
         };
+        // An organization that became known meanwhile is not necessarily this worker's.
+        if arrival.place.is_none() && self.fleet.ownership(&event.key.organization_id) != OwnershipState::Sole {
+            return Ok(self.wait_for_organization(arrival));
+        }
         if !self.is_available(&event.key.organization_id) {
             if !self.becomes_available(&event.key.organization_id, arrival).await {
                 return Ok(Settlement::GiveBack);
@@ -109,7 +114,10 @@ impl Worker {
         let event = event.map(|key| (key.organization_id.clone(), RetriedMessage::new(first_seen, &key.event_id)));
         let pending = self.pending.register(first_seen, event);
         let tickets = self.tickets(&decoded);
-        Arrival { delivery, received: Instant::now(), decoded, past, tickets, span, pending, place }
+        let claim = place.as_ref().and_then(LoadSlot::claim).cloned();
+        let ending = place.as_ref().map_or(&self.stopping, LoadSlot::ending).clone();
+        let received = Instant::now();
+        Arrival { delivery, received, decoded, past, tickets, span, pending, place, claim, ending }
     }
 
     /// Takes the places in the lanes of the event's session and of its copies.
@@ -129,6 +137,10 @@ impl Worker {
     async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
         let letter = new_dead_letter::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
         self.dead_letter(letter, arrival).await
+    }
+
+    fn wait_for_organization(&self, arrival: &Arrival) -> Settlement {
+        self.retry_later(arrival, shortest_rung(&self.settings.policy), arrival.past.age, "unknown_organization")
     }
 
     fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> NewDeadLetter {
@@ -199,7 +211,7 @@ impl Worker {
         tokio::select! {
             available = timeout_at(until, self.destination.available(organization)) => available.is_ok(),
             () = arrival.delivery.lost.cancelled() => false,
-            () = self.stopping.cancelled() => false,
+            () = arrival.ending.cancelled() => false,
         }
     }
 

@@ -35,11 +35,14 @@ impl Worker {
         }
     }
 
-    /// Returns the event of a configured organization; `None` for a message that is no event or contains several.
+    /// Returns the event of an organization that is configured here or at another worker; `None` for a message that is no
+    /// event or contains several.
     fn destination(&self, delivery: &Delivery) -> Option<Event> {
         let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits));
         let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
-        self.destination.settings(&event.key.organization_id).is_some().then_some(event)
+        let organization = &event.key.organization_id;
+        let is_known = self.destination.settings(organization).is_some();
+        (is_known || self.fleet.is_configured_elsewhere(organization)).then_some(event)
     }
 
     async fn forwarded(self: Arc<Self>, delivery: Delivery, key: EventKey, forwarding: Forwarding) {

@@ -1,13 +1,27 @@
-//! Start and end of the worker: one router, and a consumer for each organization.
+//! Start and end of the worker: one router, and a consumer for each organization that this worker owns.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::Worker;
 use super::organization_consumer::OrganizationConsumer;
+use crate::event::OrganizationId;
+use crate::ports::fleet::OwnershipState;
+
+/// Consumers of organizations' queues.
+struct Consumers {
+    worker: Arc<Worker>,
+    in_flight: TaskTracker,
+    stopped: CancellationToken,
+    /// Those that have not ended, each with its term and with the token that ends it.
+    running: HashMap<OrganizationId, (OwnershipState, CancellationToken)>,
+    tasks: JoinSet<OrganizationId>,
+}
 
 impl Worker {
     /// Processes events until the bus is stopped and the last one in flight is settled.
@@ -15,7 +29,14 @@ impl Worker {
         let (stopped, in_flight) = (CancellationToken::new(), TaskTracker::new());
         self.recall_queued().await;
         tokio::spawn(self.clone().note_queued(stopped.clone()));
-        let consumers = tokio::spawn(self.clone().consume_organizations(stopped.clone(), in_flight.clone()));
+        let consumers = Consumers {
+            worker: self.clone(),
+            in_flight: in_flight.clone(),
+            stopped: stopped.clone(),
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        let consumers = tokio::spawn(consumers.run());
         self.route(&in_flight).await;
         stopped.cancel();
         // The task ends once the token is cancelled.
@@ -24,28 +45,76 @@ impl Worker {
         in_flight.wait().await;
         self.note_queued_since(self.now()).await;
     }
+}
 
-    /// Starts a consumer for each organization as it becomes known. None ends before the worker does: the queue of a
-    /// removed organization is drained into the dead letters.
-    async fn consume_organizations(self: Arc<Self>, stopped: CancellationToken, in_flight: TaskTracker) {
-        let (mut known, mut started, consumers) = (self.bus.organizations(), HashSet::new(), TaskTracker::new());
-        loop {
+impl Consumers {
+    /// Starts a consumer for each organization that becomes known and owned. A consumer ends when its organization is
+    /// no longer owned; without other workers none ends before the worker does: the queue of a removed organization is
+    /// drained into the dead letters.
+    async fn run(mut self) {
+        let (mut known, mut fleet) = (self.worker.bus.organizations(), self.worker.fleet.changes());
+        while !self.stopped.is_cancelled() {
             let organizations = known.borrow_and_update().clone();
+            fleet.borrow_and_update();
+            self.end_disowned();
             for organization in organizations {
-                if started.insert(organization.clone()) {
-                    let consumer = OrganizationConsumer::new(self.clone(), organization, in_flight.clone());
-                    consumers.spawn(consumer.run(stopped.clone()));
-                }
+                self.start(organization);
             }
             tokio::select! {
-                changed = known.changed() => if changed.is_err() { stopped.cancelled().await },
-                () = stopped.cancelled() => {}
-            }
-            if stopped.is_cancelled() {
-                break;
+                () = change(&mut known) => {}
+                () = change(&mut fleet) => {}
+                Some(ended) = self.tasks.join_next() => self.ended(ended.ok()),
+                () = self.stopped.cancelled() => {}
             }
         }
-        consumers.close();
-        consumers.wait().await;
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended.ok());
+        }
+    }
+
+    /// Ends the consumers of organizations that are owned no more, or for another term.
+    fn end_disowned(&self) {
+        for (organization, (ownership, end)) in &self.running {
+            if self.worker.fleet.ownership(organization) != *ownership {
+                end.cancel();
+            }
+        }
+    }
+
+    fn start(&mut self, organization: OrganizationId) {
+        if self.running.contains_key(&organization) {
+            return;
+        }
+        let ownership = self.worker.fleet.ownership(&organization);
+        let claim = match &ownership {
+            OwnershipState::None => return,
+            OwnershipState::Sole => None,
+            OwnershipState::Term(claim) if !self.worker.fleet.begin(claim) => return,
+            OwnershipState::Term(claim) => Some(claim.clone()),
+        };
+        let end = self.stopped.child_token();
+        self.running.insert(organization.clone(), (ownership, end.clone()));
+        let consumer =
+            OrganizationConsumer::new(self.worker.clone(), organization.clone(), claim, self.in_flight.clone());
+        self.tasks.spawn(async move {
+            consumer.run(end).await;
+            organization
+        });
+    }
+
+    /// Reports an organization of which nothing is in progress any more.
+    fn ended(&mut self, organization: Option<OrganizationId>) {
+        // A consumer that panicked has no name; its organization stays with this worker until the worker ends.
+        let Some(organization) = organization else { return };
+        if let Some((OwnershipState::Term(claim), _)) = self.running.remove(&organization) {
+            self.worker.fleet.released(&claim);
+        }
+    }
+}
+
+/// Waits for a change; forever once there can be none.
+async fn change<T>(watched: &mut watch::Receiver<T>) {
+    if watched.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

@@ -14,8 +14,9 @@ use super::lanes::Ticket;
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
 use crate::event::{Envelope, EventKey, Kind};
 use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};
+use crate::ports::fleet::Claim;
 use crate::ports::metrics::{EventEnd, Measurement};
-use crate::ports::store::Change;
+use crate::ports::store::{Change, StoreError};
 use crate::ports::trace;
 use crate::workflow::{Outcome, Reason, Record, elapsed, render};
 
@@ -26,10 +27,13 @@ impl Worker {
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
         let account = OrganizationAccount::new(&arrival, &settlement);
-        let Arrival { delivery, received, tickets, .. } = arrival;
+        let Arrival { delivery, received, tickets, claim, .. } = arrival;
+        let is_void = claim.as_ref().is_some_and(|claim| !self.fleet.holds(claim));
+        let settlement =
+            if is_void && !matches!(settlement, Settlement::GiveBack) { self.fenced() } else { settlement };
         let announced = self.announce(&settlement, &delivery.envelope).await;
         let settled = match announced {
-            Ok(()) => self.conclude(&delivery, received, settlement).await,
+            Ok(()) => self.conclude(&delivery, (received, claim), settlement).await,
             Err(problem) => Err(problem),
         };
         match settled {
@@ -79,14 +83,14 @@ impl Worker {
     async fn conclude(
         &self,
         delivery: &Delivery,
-        received: Instant,
+        (received, claim): (Instant, Option<Claim>),
         settlement: Settlement,
     ) -> Result<AfterCopy, BusError> {
         match settlement {
             Settlement::Done(done) => self.done(delivery, received, &done),
             Settlement::Known(key, outcome) => self.known(&key, &outcome),
             Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
-            Settlement::Dead(letter) => return self.dead(delivery, received, *letter).await,
+            Settlement::Dead(letter) => return self.dead(delivery, (received, claim), *letter).await,
             Settlement::Split(parts) => delivery.split(parts).await?,
             Settlement::GiveBack => return Ok(AfterCopy::GiveBack),
         }
@@ -129,7 +133,12 @@ impl Worker {
         Ok(())
     }
 
-    async fn dead(&self, delivery: &Delivery, received: Instant, letter: NewDeadLetter) -> Result<AfterCopy, BusError> {
+    async fn dead(
+        &self,
+        delivery: &Delivery,
+        (received, claim): (Instant, Option<Claim>),
+        letter: NewDeadLetter,
+    ) -> Result<AfterCopy, BusError> {
         let headers = with_trace(headers::for_dead_letter(&letter, &delivery.routing_key), &delivery.envelope);
         delivery.copy(CopyTo::DeadLetters, headers).await?;
         trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
@@ -137,17 +146,22 @@ impl Worker {
         self.metrics.record(Measurement::DeadLettered(letter.reason));
         self.finished(received, &letter.outcome, letter.timestamp);
         log_dead(&letter);
-        Ok(self.lies_in_the_dead_letter_queue(letter).await)
+        Ok(self.lies_in_the_dead_letter_queue(letter, claim).await)
     }
 
     /// Records that the dead letter is in its queue, so that the same key starts over. This is durable before the ack:
     /// with the message gone, a replay of the letter must not be mistaken for a message that still has to be settled.
     /// If the store fails, the event is redelivered and copied again.
-    async fn lies_in_the_dead_letter_queue(&self, letter: NewDeadLetter) -> AfterCopy {
+    async fn lies_in_the_dead_letter_queue(&self, letter: NewDeadLetter, claim: Option<Claim>) -> AfterCopy {
         let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
         let settled = Record { settled: true, ..*record };
-        match caught(self.store.keep(vec![Change::Record(key, Box::new(settled))])).await {
+        let changes = claim.map(Change::Guard).into_iter().chain([Change::Record(key, Box::new(settled))]);
+        match caught(self.store.keep(changes.collect())).await {
             Ok(Ok(())) => AfterCopy::Ack,
+            Ok(Err(StoreError::Fenced)) => {
+                self.metrics.record(Measurement::Fenced);
+                AfterCopy::GiveBack
+            }
             Ok(Err(problem)) => {
                 error!(error = %problem, "the store failed after a dead letter was copied; it will be copied again");
                 AfterCopy::Again

@@ -16,10 +16,10 @@ impl Worker {
     /// Dead-letters a message and records that for its key, unless the key belongs to another message that is finished
     /// or in progress. The first one wins, and this one becomes only a dead letter.
     pub(super) async fn dead_letter(&self, letter: NewDeadLetter, arrival: &Arrival) -> Result<Settlement, StoreError> {
-        let (body, replay) = (&arrival.delivery.body, headers::replay(&arrival.delivery.envelope));
+        let replay = headers::replay(&arrival.delivery.envelope);
         let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
-        let digest = digest(body);
+        let digest = digest(&arrival.delivery.body);
         if known.as_ref().is_some_and(|record| belongs_to_other(record, &digest)) {
             return Ok(Settlement::Dead(Box::new(letter)));
         }
@@ -29,7 +29,7 @@ impl Worker {
         let session = self.end_waiting_for(&key, &record, letter.outcome.finished_at).await?;
         let record = Box::new(record);
         let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
-        self.store.keep(changes.collect()).await?;
+        self.store.keep(arrival.guarded(changes)).await?;
         Ok(Settlement::Dead(Box::new(NewDeadLetter { record: Some(record), ..letter })))
     }
 

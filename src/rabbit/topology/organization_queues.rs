@@ -120,6 +120,11 @@ impl OrganizationQueues {
         (from <= Instant::now()).then(|| self.options.organization_queue(organization))
     }
 
+    /// Organizations whose queues are used.
+    pub(in crate::rabbit) fn served(&self) -> OrganizationSet {
+        self.table.borrow().served.clone().unwrap_or_default()
+    }
+
     /// True if the queue of an organization can be consumed, however new it is.
     pub(in crate::rabbit) fn exists(&self, organization: &OrganizationId) -> bool {
         self.table.borrow().usable.contains_key(organization)

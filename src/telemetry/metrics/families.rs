@@ -43,6 +43,11 @@ pub(super) struct Families {
     pub unidentified_files: IntGauge,
     pub verdict: IntGaugeVec,
     pub broker_connected: IntGauge,
+    pub workers: IntGauge,
+    pub organizations_owned: IntGauge,
+    pub lease_age_seconds: Gauge,
+    pub takeovers: IntCounterVec,
+    pub fenced: IntCounter,
     pub store_flush_seconds: Histogram,
     pub store_bytes: IntGauge,
     pub store_healthy: IntGauge,
@@ -124,6 +129,21 @@ impl Families {
             ),
             verdict: gauges("handoffd_verdict", "1 for the worker's verdict, 0 for the others.", &["verdict"]),
             broker_connected: gauge("handoffd_broker_connected", "1 while the broker is connected."),
+            workers: gauge("handoffd_workers", "Live workers, as this one sees it."),
+            organizations_owned: gauge("handoffd_organizations_owned", "Organizations that this worker processes."),
+            lease_age_seconds: registered(Gauge::new(
+                "handoffd_lease_age_seconds",
+                "Time since this worker's lease was renewed; 0 without other workers.",
+            )),
+            takeovers: counters(
+                "handoffd_takeovers_total",
+                "Organizations taken over from another worker, by reason.",
+                &["reason"],
+            ),
+            fenced: registered(IntCounter::new(
+                "handoffd_fenced_total",
+                "Events left to another worker that had taken their organization over.",
+            )),
             store_flush_seconds: registered(Histogram::with_opts(
                 HistogramOpts::new("handoffd_store_flush_seconds", "Duration of a flush of the store to disk.")
                     .buckets(FLUSH_SECONDS.to_vec()),
@@ -142,7 +162,7 @@ impl Families {
     /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 33] = [
+        let all: [Box<dyn Collector>; 38] = [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -170,6 +190,11 @@ impl Families {
             Box::new(self.unidentified_files.clone()),
             Box::new(self.verdict.clone()),
             Box::new(self.broker_connected.clone()),
+            Box::new(self.workers.clone()),
+            Box::new(self.organizations_owned.clone()),
+            Box::new(self.lease_age_seconds.clone()),
+            Box::new(self.takeovers.clone()),
+            Box::new(self.fenced.clone()),
             Box::new(self.store_flush_seconds.clone()),
             Box::new(self.store_bytes.clone()),
             Box::new(self.store_healthy.clone()),

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use handoffd_engine::event::{Kind, OrganizationId, Route};
-use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics};
+use handoffd_engine::ports::fleet::FleetStatus;
+use handoffd_engine::ports::metrics::{EventEnd, Measurement, Metrics, TakeoverReason};
 use handoffd_engine::workflow::{Reason, StepName};
 use jiff::Timestamp;
 use prometheus::{Histogram, IntCounter, Registry, TextEncoder};
@@ -58,12 +59,13 @@ const OPERATIONS: [StepName; 13] = [
     StepName::LookForResolution,
 ];
 /// Reasons of retries; see [`Measurement::Retried`].
-const RETRY_REASONS: [&str; 15] = [
+const RETRY_REASONS: [&str; 16] = [
     "in_process",
     "transient",
     "throttled",
     "blocked",
     "paused",
+    "not_owned",
     "new_queue",
     "unknown_organization",
     "handoff_awaited",
@@ -80,7 +82,7 @@ const RETRY_REASONS: [&str; 15] = [
 const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
 
 /// Present state of the worker, read when the metrics are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct WorkerHealth {
     /// True if the worker is ready.
     pub ready: bool,
@@ -90,6 +92,8 @@ pub struct WorkerHealth {
     pub store_healthy: bool,
     /// Age of the oldest unfinished event; zero if there is none.
     pub oldest_event: Duration,
+    /// State of the fleet of workers.
+    pub fleet: FleetStatus,
 }
 
 /// Counters and gauges. Those of the hot path are kept in arrays, so that it looks up no labels.
@@ -167,6 +171,11 @@ impl PrometheusMetrics {
         });
     }
 
+    /// Returns the number of organizations that have series.
+    pub fn organizations(&self) -> usize {
+        self.organizations.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Begins a series for each insecure setting of the configuration.
     pub fn set_insecure_settings<'a>(&self, settings: impl Iterator<Item = &'a str>) {
         settings.for_each(|setting| self.families.insecure_settings.with_label_values(&[setting]).set(1));
@@ -204,6 +213,10 @@ impl PrometheusMetrics {
         families.consuming.set(vitals.consuming.into());
         families.store_healthy.set(vitals.store_healthy.into());
         families.oldest_event_seconds.set(vitals.oldest_event.as_secs_f64());
+        let owned = vitals.fleet.owned.unwrap_or_else(|| self.organizations());
+        families.workers.set(i64::try_from(vitals.fleet.workers).unwrap_or(i64::MAX));
+        families.organizations_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
+        families.lease_age_seconds.set(vitals.fleet.lease_age_seconds);
     }
 
     fn begin_at_zero(&self) {
@@ -212,6 +225,9 @@ impl PrometheusMetrics {
         }
         for reason in Reason::DEAD {
             self.families.dead_letters.with_label_values(&[reason.as_str()]);
+        }
+        for why in [TakeoverReason::Lost, TakeoverReason::Left, TakeoverReason::Balance] {
+            self.families.takeovers.with_label_values(&[takeover(why)]);
         }
         for status in TOKEN_STATUSES {
             self.families.requests.with_label_values(&[StepName::Token.as_str(), status]);
@@ -289,6 +305,8 @@ impl Metrics for PrometheusMetrics {
                     self.forget_depths();
                 }
             }
+            Measurement::Fenced => families.fenced.inc(),
+            Measurement::TookOver(why) => families.takeovers.with_label_values(&[takeover(why)]).inc(),
             Measurement::StoreFlushed(elapsed) => families.store_flush_seconds.observe(elapsed.as_secs_f64()),
             Measurement::StoreBytes(bytes) => families.store_bytes.set(signed(bytes)),
         }
@@ -298,6 +316,14 @@ impl Metrics for PrometheusMetrics {
 impl Default for PrometheusMetrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn takeover(why: TakeoverReason) -> &'static str {
+    match why {
+        TakeoverReason::Lost => "lost",
+        TakeoverReason::Left => "left",
+        TakeoverReason::Balance => "balance",
     }
 }
 

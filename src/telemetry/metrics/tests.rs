@@ -156,12 +156,19 @@ fn vitals_are_read_when_metrics_are_rendered() {
             consuming: true,
             store_healthy: times == 0,
             oldest_event: Duration::from_millis(1500),
+            fleet: FleetStatus { workers: 3, owned: Some(7), lease_age_seconds: 0.5 },
         }
     });
     let (first, second) = (metrics.render(), metrics.render());
-    for line in
-        ["handoffd_ready 1", "handoffd_consuming 1", "handoffd_store_healthy 1", "handoffd_oldest_event_seconds 1.5"]
-    {
+    for line in [
+        "handoffd_ready 1",
+        "handoffd_consuming 1",
+        "handoffd_store_healthy 1",
+        "handoffd_oldest_event_seconds 1.5",
+        "handoffd_workers 3",
+        "handoffd_organizations_owned 7",
+        "handoffd_lease_age_seconds 0.5",
+    ] {
         assert!(first.lines().any(|found| found == line), "{line} is not in\n{first}");
     }
     assert!(second.contains("\nhandoffd_store_healthy 0\n"), "{second}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd::admin::api::dead_letters::DeadLetterService;
 use handoffd::admin::api::{ApiDeps, RunningServer, serve};
-use handoffd::admin::deps::{StoreAcceptance, StoreAccepted};
+use handoffd::admin::deps::{StoreAcceptance, StoreAccepted, WorkerDirectory, WorkerView};
 use handoffd::admin::events::QueueNames;
 use handoffd::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
 use handoffd::telemetry::metrics::PrometheusMetrics;
@@ -245,6 +245,7 @@ pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps 
         private: vec!["broker.example:5672/acme".to_owned()],
         organizations: Arc::new(EmptyRegistry),
         acceptance: Arc::new(EmptyRegistry),
+        workers: Arc::new(EmptyRegistry),
         letters: DeadLetterService::new(Arc::new(UnreachableBroker), store, limits),
         tracker: Arc::default(),
         names: QueueNames {
@@ -263,6 +264,13 @@ struct EmptyRegistry;
 impl StoreAcceptance for EmptyRegistry {
     async fn accept_store(&self) -> Result<StoreAccepted, StoreError> {
         Ok(StoreAccepted { accepted: false, set_aside: None })
+    }
+}
+
+#[async_trait]
+impl WorkerDirectory for EmptyRegistry {
+    async fn workers(&self) -> Result<Vec<WorkerView>, String> {
+        Ok(Vec::new())
     }
 }
 

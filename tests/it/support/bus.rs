@@ -201,6 +201,12 @@ impl Bus {
         sum
     }
 
+    /// Number of consumers of an organization's queue.
+    pub async fn consumers(&self, organization: &str) -> u32 {
+        let queue = self.names.organization_queue(organization);
+        self.client().await.as_ref().unwrap().consumers(&queue).await
+    }
+
     /// Number of dead letters not taken yet.
     pub async fn dead_letters(&self) -> u32 {
         self.depth(&self.names.dead_letter_queue()).await

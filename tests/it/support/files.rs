@@ -18,6 +18,8 @@ pub struct Files {
     pub name: String,
     config: Table,
     organization: Table,
+    /// Further organizations with the same file.
+    others: Vec<String>,
 }
 
 impl Files {
@@ -45,7 +47,7 @@ impl Files {
             tenant_id = "11111111-1111-1111-1111-111111111111"
             client_id = "22222222-2222-2222-2222-222222222222"
         };
-        let mut files = Self { name: name.clone(), config, organization };
+        let mut files = Self { name: name.clone(), config, organization, others: Vec::new() };
         for (key, value) in [
             ("url", broker.to_owned()),
             ("events_exchange", format!("{name}.opencx.events")),
@@ -99,9 +101,15 @@ impl Files {
         format!("{}.organization.{organization}", self.name)
     }
 
+    /// Adds organizations with the same file.
+    pub fn add_organizations(&mut self, ids: &[&str]) {
+        self.others.extend(ids.iter().map(|id| (*id).to_owned()));
+    }
+
     /// Organization queues that may exist.
-    pub fn organization_queues(&self) -> [String; 2] {
-        [ORGANIZATION, ANOTHER_ORGANIZATION].map(|id| self.organization_queue(id))
+    pub fn organization_queues(&self) -> Vec<String> {
+        let others = self.others.iter().map(String::as_str);
+        [ORGANIZATION, ANOTHER_ORGANIZATION].into_iter().chain(others).map(|id| self.organization_queue(id)).collect()
     }
 
     /// Inbox.
@@ -124,7 +132,11 @@ impl Files {
         let mut own = self.clone();
         own.set("store", "path", text(&folder.join(format!("{worker}.sled"))));
         own.set("organizations", "directory", text(&folder.join("organizations")));
+        if own.config["store"].get("kind").and_then(Value::as_str) == Some("postgres") {
+            own.set("fleet", "name", worker);
+        }
         self.write_organization(folder);
+        self.others.iter().for_each(|id| self.write_another_organization(folder, id));
         let path = folder.join(format!("{worker}.toml"));
         replace(&path, &own.config.to_string());
         path

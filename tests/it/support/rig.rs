@@ -20,6 +20,7 @@ pub struct Plan {
     broker: String,
     config: Vec<(&'static str, &'static str, toml::Value)>,
     organization: Vec<(&'static str, toml::Value)>,
+    others: &'static [&'static str],
 }
 
 /// Running rig. When dropped, it asserts that no log contains a secret or a customer's text.
@@ -38,12 +39,16 @@ pub struct Rig {
 
 /// Plan of a rig on the shared broker.
 pub fn rig() -> Plan {
-    Plan { profile: Profile::OpenCx, broker: Broker::shared().to_owned(), config: Vec::new(), organization: Vec::new() }
+    rig_at(Broker::shared().to_owned())
 }
 
 /// Plan of a rig on the test's own broker.
 pub fn rig_on(broker: &Broker) -> Plan {
-    Plan { profile: Profile::OpenCx, broker: broker.url().to_owned(), config: Vec::new(), organization: Vec::new() }
+    rig_at(broker.url().to_owned())
+}
+
+fn rig_at(broker: String) -> Plan {
+    Plan { profile: Profile::OpenCx, broker, config: Vec::new(), organization: Vec::new(), others: &[] }
 }
 
 impl Plan {
@@ -70,6 +75,12 @@ impl Plan {
         self
     }
 
+    /// Configures further organizations with the same file.
+    pub fn others(mut self, ids: &'static [&'static str]) -> Self {
+        self.others = ids;
+        self
+    }
+
     /// Configures a queue for new incidents.
     pub fn queue(self) -> Self {
         self.organize("default_queue_id", QUEUE)
@@ -85,6 +96,7 @@ impl Plan {
         for (key, value) in self.organization {
             files.organize(key, value);
         }
+        files.add_organizations(self.others);
         let bus = Bus::open(&self.broker, &files).await;
         let (folder, workers) = (tempfile::tempdir().unwrap(), Mutex::default());
         Rig { crm, bus, files, folder, broker: self.broker, workers }

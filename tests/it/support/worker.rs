@@ -128,6 +128,16 @@ impl Worker {
         signal("-TERM", &self.id());
     }
 
+    /// Suspends the process.
+    pub fn suspend(&self) {
+        signal("-STOP", &self.id());
+    }
+
+    /// Resumes the process.
+    pub fn wake(&self) {
+        signal("-CONT", &self.id());
+    }
+
     /// Sends SIGHUP.
     pub fn hang_up(&self) {
         signal("-HUP", &self.id());

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
+use crate::ports::fleet::Claim;
 use crate::workflow::{Learned, Memory, Milestone, Record, SessionEntry, Status};
 use queued::QueuedNote;
 
@@ -186,6 +187,9 @@ pub enum Change {
     OrganizationQueue(OrganizationId, Timestamp),
     /// Removes an organization's queue.
     ForgetOrganizationQueue(OrganizationId),
+    /// Makes the whole call fail with [`StoreError::Fenced`], and change nothing, unless this claim is the present one;
+    /// with [`StoreError::Superseded`] if an event's record is to be changed that is finished.
+    Guard(Claim),
 }
 
 /// Organization whose settings are saved in the store instead of a file.
@@ -364,6 +368,12 @@ pub enum StoreError {
     /// The store replaced a damaged one, and no operator has accepted it. No event is started.
     #[error("a new store has replaced a damaged one; run `handoffd store accept` to resume consuming")]
     Unaccepted,
+    /// This worker does not own the organization any more. Nothing was changed.
+    #[error("another worker owns the organization")]
+    Fenced,
+    /// Another worker has finished the event. Nothing was changed.
+    #[error("another worker has finished the event")]
+    Superseded,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -194,7 +194,7 @@ impl Attempt<'_> {
     async fn note(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
         self.noted = self.worker.now();
         let changes = others.into_iter().chain(self.session.iter().cloned()).chain([self.changed()]);
-        self.worker.store.note(changes.collect()).await
+        self.worker.store.note(self.arrival.guarded(changes)).await
     }
 
     fn worth_noting(&self) -> bool {
@@ -283,7 +283,7 @@ impl Attempt<'_> {
         if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
             self.note(others).await?;
         } else if !others.is_empty() {
-            self.worker.store.note(others).await?;
+            self.worker.store.note(self.arrival.guarded(others)).await?;
         }
         if contact_known {
             self.contact_turn = None;
@@ -326,7 +326,7 @@ impl Attempt<'_> {
         let pause: Duration = self.pauses.next((self.worker.clock.random)());
         tokio::select! {
             () = tokio::time::sleep(pause) => true,
-            () = self.worker.stopping.cancelled() => false,
+            () = self.arrival.ending.cancelled() => false,
         }
     }
 
@@ -364,7 +364,7 @@ impl Attempt<'_> {
     /// Makes the record and the session changes durable.
     pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
         let session = std::mem::take(&mut self.session);
-        self.worker.store.keep(session.into_iter().chain([self.changed()]).collect()).await
+        self.worker.store.keep(self.arrival.guarded(session.into_iter().chain([self.changed()]))).await
     }
 
     fn changed(&self) -> Change {

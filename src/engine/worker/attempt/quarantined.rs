@@ -44,7 +44,7 @@ impl Attempt<'_> {
             let turn = self.worker.quarantine.0.clone().acquire_owned();
             tokio::select! {
                 biased;
-                () = self.worker.stopping.cancelled() => return Ok(false),
+                () = self.arrival.ending.cancelled() => return Ok(false),
                 () = self.arrival.delivery.lost.cancelled() => return Ok(false),
                 () = sleep_until(self.arrival.delivery.received + HOLD) => return Ok(false),
                 turn = turn => turn.ok(),
@@ -68,7 +68,7 @@ impl Attempt<'_> {
             biased;
             done = &mut work => return Ok(done),
             () = sleep(SILENCE) => {}
-            () = self.worker.stopping.cancelled() => {}
+            () = self.arrival.ending.cancelled() => {}
         }
         self.leave_quarantine().await?;
         let done = work.await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep_until;
 
 use super::Attempt;
+use crate::ports::destination::Unavailable;
 use crate::ports::store::StoreError;
 use crate::worker::core::HOLD;
 use crate::worker::event_tracker::EventStage;
@@ -54,7 +55,7 @@ impl Attempt<'_> {
             () = makes_room => false,
             () = sleep_until(delivery.received + HOLD) => false,
             () = delivery.lost.cancelled() => false,
-            () = self.worker.stopping.cancelled() => false,
+            () = self.arrival.ending.cancelled() => false,
         }
     }
 
@@ -101,6 +102,8 @@ impl Attempt<'_> {
             self.record.phase = Phase::Waiting;
         }
         self.keep().await?;
-        Ok(Settlement::Later(Postponed { age, ..self.postponed(rung, fault.remedy.as_str()) }))
+        let is_owned = self.worker.fleet.may_act(&self.event.key.organization_id);
+        let why = if is_owned { fault.remedy.as_str() } else { Unavailable::NotOwned.as_str() };
+        Ok(Settlement::Later(Postponed { age, ..self.postponed(rung, why) }))
     }
 }

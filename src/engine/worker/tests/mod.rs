@@ -4,6 +4,7 @@
 
 mod buried;
 mod destinations;
+mod fleet;
 mod held_step;
 mod organization_queue;
 mod rig;

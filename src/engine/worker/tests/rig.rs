@@ -15,6 +15,7 @@ use crate::event::{ContactId, Envelope, Event, EventKey, Limits, OrganizationId,
 use crate::memory_store::MemoryStore;
 use crate::ports::bus::samples::{FakeBroker, MessageEnd, QueuedMessage};
 use crate::ports::destination::{Availability, Destination, Performed, Unavailable};
+use crate::ports::fleet::{Fleet, SoloFleet};
 use crate::ports::metrics::NoMetrics;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
@@ -68,11 +69,17 @@ pub(super) struct FakeDestination {
 }
 
 pub(super) fn rig() -> Rig {
+    rig_in(Arc::new(SoloFleet::new()))
+}
+
+/// Returns a rig whose worker is a member of this fleet.
+pub(super) fn rig_in(fleet: Arc<dyn Fleet>) -> Rig {
     let (store, crm, broker) = (Arc::<FaultyStore>::default(), Arc::<FakeDestination>::default(), FakeBroker::new());
     let deps = WorkerDeps {
         store: store.clone(),
         bus: broker.clone(),
         destination: crm.clone(),
+        fleet,
         metrics: Arc::new(NoMetrics),
         tracker: Arc::default(),
     };

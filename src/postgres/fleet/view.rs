@@ -1,0 +1,102 @@
+//! Fleet as its rows show it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use handoffd_engine::event::OrganizationId;
+use uuid::Uuid;
+
+/// Rows of the fleet, as of one renewal.
+#[derive(Clone, Default, Debug)]
+pub(super) struct FleetView {
+    /// Workers by id.
+    pub workers: BTreeMap<Uuid, WorkerRow>,
+    /// Owners of organizations.
+    pub owners: BTreeMap<OrganizationId, OwnerRow>,
+    /// Organizations of each worker.
+    pub lists: BTreeMap<Uuid, WorkerLists>,
+    /// Number of changes of what operators have set.
+    pub revision: i64,
+}
+
+/// Row of a worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct WorkerRow {
+    /// Name for lists and logs.
+    pub name: String,
+    /// State.
+    pub state: WorkerState,
+    /// True once its lease is over by the server's clock.
+    pub is_expired: bool,
+    /// True if it can consume queues.
+    pub able: bool,
+    /// Number of changes of its lists.
+    pub lists: i64,
+}
+
+/// State of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WorkerState {
+    /// It takes part.
+    Joined,
+    /// It gives back what it owns, and stops.
+    Leaving,
+    /// Another worker has declared it lost.
+    Lost,
+}
+
+/// Organizations of a worker.
+#[derive(Clone, Default, Debug)]
+pub(super) struct WorkerLists {
+    /// Number of changes so far.
+    pub number: i64,
+    /// Configured organizations.
+    pub configured: BTreeSet<OrganizationId>,
+    /// Organizations that were configured.
+    pub former: BTreeSet<OrganizationId>,
+}
+
+/// Row of an organization's owner.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct OwnerRow {
+    /// Life that owns it; `None` if it was given back.
+    pub worker: Option<Uuid>,
+    /// Number of the term.
+    pub term: i64,
+    /// Reason for which it was given back.
+    pub released: Option<String>,
+}
+
+impl WorkerState {
+    /// Reads a state; one of a later version counts as taking part.
+    pub(super) fn read(text: &str) -> Self {
+        match text {
+            "leaving" => Self::Leaving,
+            "lost" => Self::Lost,
+            _ => Self::Joined,
+        }
+    }
+}
+
+impl FleetView {
+    /// Returns true if the worker's row still counts: an organization that it owns is not free.
+    pub(super) fn counts(&self, worker: Uuid) -> bool {
+        self.workers.get(&worker).is_some_and(|row| row.state != WorkerState::Lost)
+    }
+
+    /// Returns the number of workers that take part and are not silent.
+    pub(super) fn live(&self) -> usize {
+        self.workers.values().filter(|row| row.state != WorkerState::Lost && !row.is_expired).count()
+    }
+
+    /// Returns true if another worker that is live has the organization configured.
+    pub(super) fn is_configured_elsewhere(&self, me: Uuid, organization: &OrganizationId) -> bool {
+        let is_live = |id: &Uuid| self.workers.get(id).is_some_and(|row| row.state != WorkerState::Lost);
+        self.lists.iter().any(|(id, lists)| *id != me && is_live(id) && lists.configured.contains(organization))
+    }
+
+    /// Returns the name of the organization's owner.
+    pub(super) fn owner(&self, organization: &OrganizationId) -> Option<String> {
+        let worker = self.owners.get(organization)?.worker?;
+        self.workers.get(&worker).map(|row| row.name.clone())
+    }
+}

@@ -1,0 +1,6 @@
+//! Several workers on one PostgreSQL and one broker.
+
+mod bench;
+mod handing_over;
+mod lost;
+mod operators;
