@@ -1,6 +1,8 @@
 //! Certificate of an application, with the RSA key that signs its assertions.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -50,7 +52,26 @@ pub enum CertificateError {
     Expired(Timestamp),
 }
 
+/// Certificates in use, by the digest of their PEM. Organizations' files are read every few seconds, and checking an RSA
+/// key takes as long as reading many of them.
+static IN_USE: Mutex<BTreeMap<[u8; 32], Weak<ClientCertificate>>> = Mutex::new(BTreeMap::new());
+
 impl ClientCertificate {
+    /// Parses a PEM, or returns the certificate that was parsed from the same PEM and is still in use.
+    pub fn shared(pem: &str, now: Timestamp) -> Result<Arc<Self>, CertificateError> {
+        let digest: [u8; 32] = Sha256::digest(pem).into();
+        let known = || IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+        let in_use = known().get(&digest).and_then(Weak::upgrade);
+        if let Some(certificate) = in_use.filter(|certificate| certificate.expires_at > now) {
+            return Ok(certificate);
+        }
+        let certificate = Arc::new(Self::parse(pem, now)?);
+        let mut known = known();
+        known.retain(|_, certificate| certificate.strong_count() > 0);
+        known.insert(digest, Arc::downgrade(&certificate));
+        Ok(certificate)
+    }
+
     /// Parses a PEM with a private key and its certificate. Other certificates, such as intermediate ones, are ignored.
     pub fn parse(pem: &str, now: Timestamp) -> Result<Self, CertificateError> {
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
@@ -93,7 +114,7 @@ impl ClientCertificate {
 }
 
 /// Parses the first private key.
-fn key(pem: &str) -> Result<std::sync::Arc<dyn SigningKey>, CertificateError> {
+fn key(pem: &str) -> Result<Arc<dyn SigningKey>, CertificateError> {
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes());
     // Both forms of an encrypted key say so: in the label, or in a header.
     if pem.contains("ENCRYPTED") {
@@ -116,5 +137,29 @@ impl fmt::Debug for ClientCertificate {
             .field("thumbprint", &self.thumbprint)
             .field("expires_at", &self.expires_at)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_certificates::Minted;
+
+    #[test]
+    fn a_pem_is_parsed_once_while_it_is_in_use_and_valid() {
+        let (pem, other) = (Minted::valid_for(1).both(), Minted::valid_for(1).both());
+        let now = Timestamp::now();
+        let shared = |pem: &str, now| ClientCertificate::shared(pem, now);
+        let first = shared(&pem, now).unwrap();
+        assert!(Arc::ptr_eq(&first, &shared(&pem, now).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &shared(&other, now).unwrap()));
+        let end = first.expires_at();
+        assert_eq!(shared(&pem, end).unwrap_err(), CertificateError::Expired(end));
+        let digest: [u8; 32] = Sha256::digest(&pem).into();
+        let is_known = || IN_USE.lock().unwrap().contains_key(&digest);
+        assert!(is_known());
+        drop(first);
+        let _another = shared(&other, now).unwrap();
+        assert!(!is_known(), "nobody uses it");
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct AssertionContext<'a> {
     pub host: Option<&'a str>,
 }
 
-/// Decoded JSON Web Token.
-struct Decoded<'a> {
+/// SignedToken JSON Web Token.
+struct SignedToken<'a> {
     header: Value,
     claims: Value,
     /// Part that is signed.
@@ -54,7 +54,7 @@ pub(super) fn check_type(given: &str) -> Result<(), TokenRefusal> {
 /// Checks an assertion. Returns the id of a signed one, which may be used once.
 pub(super) fn check(presented: &str, context: &AssertionContext<'_>) -> Result<Option<String>, TokenRefusal> {
     let settings = &context.live.settings;
-    let decoded = Decoded::read(presented);
+    let decoded = SignedToken::read(presented);
     if settings.federated_tokens.iter().any(|known| known == presented) {
         // A trusted token need not be a real one.
         let times = decoded.map_or(Ok(()), |decoded| within_times(&decoded.claims, context.live.now()));
@@ -95,13 +95,13 @@ pub(super) fn replayed(context: &AssertionContext<'_>) -> TokenRefusal {
 }
 
 fn signed_by_application(
-    decoded: &Decoded<'_>,
+    decoded: &SignedToken<'_>,
     thumbprint: &str,
     context: &AssertionContext<'_>,
 ) -> Result<(), TokenRefusal> {
     let bad = |reason: &str| {
         let shown = URL_SAFE_NO_PAD.decode(thumbprint).unwrap_or_default();
-        let shown: String = shown.iter().map(|byte| format!("{byte:02X}")).collect();
+        let shown = shown.iter().fold(String::new(), |text, byte| text + &format!("{byte:02X}"));
         let message = format!(
             "Client assertion contains an invalid signature. [Reason - {reason}, Thumbprint of key used by client: \
              '{shown}', Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys \
@@ -167,7 +167,7 @@ impl AssertionContext<'_> {
     }
 }
 
-impl<'a> Decoded<'a> {
+impl<'a> SignedToken<'a> {
     fn read(token: &'a str) -> Option<Self> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;

@@ -55,8 +55,7 @@ fn secret(reader: &mut Reader<'_>, source: &Origin) -> Option<SecretString> {
 
 fn certificate(reader: &mut Reader<'_>, source: &Origin) -> Option<Arc<ClientCertificate>> {
     let parse = |text: &str| -> Read<Arc<ClientCertificate>> {
-        let parsed = ClientCertificate::parse(text, Timestamp::now());
-        parsed.map(Arc::new).map_err(|problem| format!("{CERTIFICATE}; {problem}"))
+        ClientCertificate::shared(text, Timestamp::now()).map_err(|problem| format!("{CERTIFICATE}; {problem}"))
     };
     match source {
         Origin::File(_) => reader.required_secret("client_certificate", parse),
@@ -68,9 +67,9 @@ fn federated_token(reader: &mut Reader<'_>, source: &Origin) -> Option<ClientCre
     let name = "federated_token";
     match source {
         Origin::File(_) => {
-            let check = |text: &str| match is_token(text.trim()) {
-                true => Ok(()),
-                false => Err("a JSON Web Token, which the platform writes and renews".to_owned()),
+            let check = |text: &str| {
+                let expected = || "a JSON Web Token, which the platform writes and renews".to_owned();
+                is_token(text.trim()).then_some(()).ok_or_else(expected)
             };
             reader.secret_file(name, check).map(ClientCredential::FederatedToken)
         }

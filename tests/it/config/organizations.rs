@@ -4,15 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use handoffd::config::{Config, EnvironmentVariables};
-use handoffd::dynamics::ClientCredential;
 use handoffd::organizations::{self, Loaded, Organization, OrganizationChange, Snapshot};
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::workflow::{CloseWith, ContactFailure, FallbackCustomer, QueueAssignment};
-use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::site::{ACME, Site, pairs};
+use super::site::{ACME, Site, pairs, secret};
 
 fn config(insecure: &str) -> Config {
     Site::new(&format!("[dynamics]\nallow_insecure = {insecure}\n")).load(&[]).expect("legal")
@@ -25,13 +23,6 @@ fn parse(text: &str, config: &Config) -> Result<Organization, String> {
 
 fn load(directory: &Path) -> Loaded {
     organizations::read(directory, &config("false"), &EnvironmentVariables::default())
-}
-
-fn secret(organization: &Organization) -> &str {
-    match &organization.credentials.credential {
-        ClientCredential::Secret(secret) => secret.expose_secret(),
-        other => panic!("{other:?}"),
-    }
 }
 
 fn id(text: &str) -> OrganizationId {

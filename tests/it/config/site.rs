@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use handoffd::cli;
 use handoffd::config::{self, Config, EnvironmentVariables};
+use handoffd::dynamics::ClientCredential;
+use handoffd::organizations::Organization;
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 /// Directory with `handoffd.toml` and `organizations/`.
@@ -68,6 +71,14 @@ impl Site {
 pub fn pairs(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     variables.iter().map(owned).collect::<Vec<_>>().into_iter()
+}
+
+/// Secret of an organization that has one.
+pub fn secret(organization: &Organization) -> &str {
+    match &organization.credentials.credential {
+        ClientCredential::Secret(secret) => secret.expose_secret(),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The contract's organization, with a plain-text secret.
