@@ -26,7 +26,7 @@ pub(super) fn assign(workers: &[BalanceWorker], organizations: &[BalanceOrganiza
     let mut plan = Plan {
         workers,
         organizations,
-        assigned: organizations.iter().map(|one| one.owner.filter(|owner| one.eligible[*owner])).collect(),
+        assigned: organizations.iter().map(|one| keeps(workers, one)).collect(),
         loads: vec![0; workers.len()],
     };
     for owner in plan.assigned.iter().flatten() {
@@ -35,6 +35,13 @@ pub(super) fn assign(workers: &[BalanceWorker], organizations: &[BalanceOrganiza
     plan.place_unowned();
     while plan.improve() {}
     plan.assigned
+}
+
+/// Returns the owner that an organization has and may keep. Better one that must not have it than none: it keeps its
+/// events waiting.
+fn keeps(workers: &[BalanceWorker], one: &BalanceOrganization) -> Option<usize> {
+    let is_needed = || !(0..workers.len()).any(|worker| workers[worker].receives && one.eligible[worker]);
+    one.owner.filter(|owner| one.eligible[*owner] || is_needed())
 }
 
 struct Plan<'a> {
@@ -47,16 +54,12 @@ struct Plan<'a> {
 impl Plan<'_> {
     /// Gives each organization without an eligible owner to the worker that has the fewest.
     fn place_unowned(&mut self) {
-        for (nth, organization) in self.organizations.iter().enumerate() {
+        for nth in 0..self.organizations.len() {
             if self.assigned[nth].is_some() {
                 continue;
             }
             let takers = (0..self.workers.len()).filter(|worker| self.takes(*worker, nth));
-            let Some(taker) = takers.min_by_key(|worker| self.loads[*worker]) else {
-                // Better an owner that must not have it than none; it keeps its events waiting.
-                self.assigned[nth] = organization.owner;
-                continue;
-            };
+            let Some(taker) = takers.min_by_key(|worker| self.loads[*worker]) else { continue };
             self.assigned[nth] = Some(taker);
             self.loads[taker] += 1;
         }

@@ -5,7 +5,7 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 31] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -17,14 +17,17 @@ const NAMES: [&str; 27] = [
     "handoffd_event_body_differs_total",
     "handoffd_event_seconds",
     "handoffd_events_total",
+    "handoffd_fenced_total",
     "handoffd_forwarded_total",
     "handoffd_http_auth_failures_total",
     "handoffd_in_flight",
     "handoffd_insecure_settings",
+    "handoffd_lease_age_seconds",
     "handoffd_oldest_event_seconds",
     "handoffd_organization_blocked",
     "handoffd_organization_events_total",
     "handoffd_organization_requests_total",
+    "handoffd_organizations_owned",
     "handoffd_outcomes_unrouted_total",
     "handoffd_queue_messages",
     "handoffd_ready",
@@ -32,6 +35,8 @@ const NAMES: [&str; 27] = [
     "handoffd_store_bytes",
     "handoffd_store_flush_seconds",
     "handoffd_store_healthy",
+    "handoffd_takeovers_total",
+    "handoffd_workers",
     "handoffd_unidentified_organization_files",
 ];
 
@@ -60,6 +65,8 @@ fn seen() -> PrometheusMetrics {
         Measurement::Blocked(&acme(), true),
         Measurement::QueueDepth(&BrokerQueue::Inbox("handoffd.events".to_owned()), Some(7)),
         Measurement::BrokerConnected(true),
+        Measurement::Fenced,
+        Measurement::TookOver(TakeoverReason::Lost),
         Measurement::StoreFlushed(second),
         Measurement::StoreBytes(4096),
     ] {
@@ -101,6 +108,9 @@ fn every_sighting_moves_its_series() {
         "handoffd_dynamics_request_seconds_count{operation=\"post_incident\"} 1",
         "handoffd_dynamics_throttled_total{organization=\"org_acme\"} 1",
         "handoffd_organization_blocked{organization=\"org_acme\"} 1",
+        "handoffd_fenced_total 1",
+        "handoffd_takeovers_total{reason=\"lost\"} 1",
+        "handoffd_takeovers_total{reason=\"balance\"} 0",
         "handoffd_queue_messages{queue=\"handoffd.events\"} 7",
         "handoffd_broker_connected 1",
         "handoffd_store_flush_seconds_count 1",
