@@ -18,6 +18,7 @@ main() {
   bash tests/browser.sh ensure || SUMMARY+=("browser tests: SKIPPED, no browser found (see above)")
   runner formatting cargo fmt --check
   runner clippy cargo clippy --quiet --all-targets -- -D warnings
+  runner dependencies bash tests/dependencies.sh
   # The same for Prometheus, which one of the tests starts; without it the test reports that it is skipped.
   bash deploy/check.sh ensure || SUMMARY+=("Prometheus test: SKIPPED, no Prometheus found (see above)")
   runner tests tests
