@@ -53,6 +53,7 @@ files() {
     left_out systemd-analyze "systemd unit"
   fi
   bash systemd/check.sh "$SCRATCH"
+  bash debian/check.sh "$SCRATCH" "$MOST_EXPOSED"
 }
 
 # PyPI's kubernetes-validate includes the schemas. It is installed into a virtual environment unless it is present.
