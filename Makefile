@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -78,6 +78,9 @@ fuzz: ## fuzzes the decoders; SECONDS=60 for each
 
 fuzz-api: ## fuzzes the HTTP interface with schemathesis, from its OpenAPI document; EXAMPLES=50 SEED=…
 	@bash tests/api-fuzz.sh
+
+dist: ## builds target/dist: executables, tarball, .deb, container context, bill of materials, checksums (release build)
+	@bash deploy/dist.sh
 
 clean: ## removes build output
 	$(CARGO) clean

@@ -24,6 +24,7 @@ def main(queries_file):
         *rights_that_differ(),
         *manifests_that_do_not_meet(),
         *units_that_promise_too_much(),
+        *images_that_change_unseen(),
     ]
     rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
     Path(queries_file).write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -143,6 +144,19 @@ def units_that_promise_too_much():
     for line in ("User=handoffd", "Group=handoffd", "UMask=0077", "LimitCORE=0", "StateDirectoryMode=0700"):
         if line not in unit.splitlines():
             yield f"handoffd.service: {line} is missing"
+
+
+def images_that_change_unseen():
+    """Every image is named by digest; the shells of the base would be an intruder's."""
+    dockerfile, compose = (HERE / "Dockerfile").read_text(), yaml.safe_load((HERE / "compose.yaml").read_text())
+    arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.M))
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, re.M))
+    bases = [re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base) for base in re.findall(r"^FROM (\S+)", dockerfile, re.M)]
+    for image in [*bases, *(each["image"] for each in compose["services"].values() if "image" in each)]:
+        if image not in stages and not re.search(r":[^@]+@sha256:[0-9a-f]{64}$", image):
+            yield f"image {image} is not named by tag and digest"
+    if not arguments["BASE"].startswith("gcr.io/distroless/"):
+        yield "Dockerfile: the base has a shell"
 
 
 def alerts():

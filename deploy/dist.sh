@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# `make dist`: builds what is given to others into target/dist: executables (stripped, their symbols beside them), tarball,
+# Debian package, container context, bill of materials, checksums. Times and order come from the last commit, so that the same
+# commit, compiler and system give the same bytes.
+#
+#   BUILT=target/debug   takes executables that are built already, for trials
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:${HOME:-/root}/.cargo/bin
+OUT=$PWD/target/dist
+VERSION=$(sed -n '/^\[workspace.package\]/,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+NAME=handoffd-$VERSION-$(uname -m)-linux
+
+main() {
+  local need
+  for need in cargo git objcopy objdump dpkg-deb python3; do
+    command -v "$need" >/dev/null || fail "$need is missing (Debian, Ubuntu: git binutils dpkg python3; cargo: rustup)"
+  done
+  python3 -c 'import tomllib' 2>/dev/null || fail "python3 is older than 3.11"
+  [ -z "$(git status --porcelain)" ] || echo "dist.sh: uncommitted changes: the result can't be built again from a commit" >&2
+  SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+  export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
+  umask 022
+  [ -n "${BUILT:-}" ] || build
+  BUILT=$(realpath "$BUILT")
+  rm -rf "$OUT"
+  mkdir -p "$OUT"
+  strip_symbols handoffd
+  strip_symbols dynamics-simulator
+  python3 deploy/sbom.py "$OUT/handoffd" >"$OUT/$NAME.cdx.json"
+  deploy/debian/build.sh "$OUT/handoffd" "$OUT/handoffd_${VERSION/-/\~}_$(dpkg --print-architecture).deb"
+  tarball
+  container
+  (cd "$OUT" && find . -type f -not -name SHA256SUMS -printf '%P\0' | sort -z | xargs -0 sha256sum >SHA256SUMS)
+  ls -lh "$OUT"
+}
+
+# The folders of this machine become part of no executable.
+build() {
+  local flags=("--remap-path-prefix=$PWD=/usr/src/handoffd" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo")
+  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins
+  BUILT=target/release
+}
+
+strip_symbols() {
+  objcopy --only-keep-debug "$BUILT/$1" "$OUT/$1.debug"
+  chmod 644 "$OUT/$1.debug"
+  (cd "$OUT" && objcopy --strip-all --add-gnu-debuglink="$1.debug" "$BUILT/$1" "$1")
+}
+
+tarball() {
+  local stage folder=target/tmp/$NAME
+  rm -rf "$folder"
+  mkdir -p "$folder/deploy/debian"
+  stage=$(dirname "$folder")
+  cp "$OUT/handoffd" README.md "$folder"
+  cp "$OUT/$NAME.cdx.json" "$folder/sbom.cdx.json"
+  cp -R config docs "$folder"
+  cp -R deploy/{grafana,kubernetes,prometheus,rabbitmq,systemd} "$folder/deploy"
+  cp deploy/debian/postinst "$folder/deploy/debian"
+  rm "$folder/deploy/systemd/check.sh" "$folder/deploy/prometheus/rules_test.yaml"
+  # No mode depends on the umask of the checkout.
+  chmod -R u=rwX,go=rX "$folder"
+  tar --create --format=gnu --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$stage" "$NAME" | gzip -9n >"$OUT/$NAME.tar.gz"
+  rm -rf "$folder"
+}
+
+# deploy/Dockerfile without the stages that compile.
+container() {
+  local context=$OUT/container
+  mkdir -p "$context/organizations" "$context/data"
+  chmod 0750 "$context/data"
+  cp "$OUT/handoffd" config/handoffd.toml deploy/container/{passwd,group} "$context"
+  {
+    echo '# syntax=docker/dockerfile:1'
+    echo "# handoffd $VERSION in a container: docker build -t handoffd:$VERSION ."
+    sed -e '/^#.*handoffd in a container/,/^ARG BUILDER/d' -e '/^# syntax/d' -e '/^FROM ${BUILDER}/,/^$/d' -e '/AS simulator$/,/^$/d' \
+      -e '/^# The last stage/d' -e 's# --from=build##' -e 's#/out/##g' deploy/Dockerfile
+  } >"$context/Dockerfile"
+  ! grep -n 'build\b.*/\|BUILDER\|simulator' <(tail -n +3 "$context/Dockerfile") || fail "the container context names what it does not have"
+}
+
+fail() {
+  printf 'dist.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+main "$@"
