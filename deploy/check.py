@@ -45,7 +45,7 @@ def unreadable():
 
 
 def metrics_that_are_not_there():
-    there = set(re.findall(r'"(handoffd_\w+)"', (ROOT / "src/telemetry/metrics/families.rs").read_text()))
+    there = set(metrics())
     for where, text in [("rules.yaml", (HERE / "prometheus/rules.yaml").read_text()), ("handoffd.json", "\n".join(queries()))]:
         for name in sorted(set(re.findall(r"\bhandoffd_\w+", text))):
             base = next((name.removesuffix(end) for end in SUFFIXES if name.endswith(end)), name)
@@ -55,7 +55,7 @@ def metrics_that_are_not_there():
 
 def metrics_that_nobody_looks_at():
     shown = "\n".join(queries())
-    for name in re.findall(r'"(handoffd_\w+)"', (ROOT / "src/telemetry/metrics/families.rs").read_text()):
+    for name in metrics():
         if name not in shown:
             yield f"handoffd.json: no panel shows {name}"
 
@@ -157,6 +157,11 @@ def images_that_change_unseen():
             yield f"image {image} is not named by tag and digest"
     if not arguments["BASE"].startswith("gcr.io/distroless/"):
         yield "Dockerfile: the base has a shell"
+
+
+def metrics():
+    files = sorted((ROOT / "src/telemetry/metrics").glob("*families.rs"))
+    return [name for file in files for name in re.findall(r'"(handoffd_\w+)"', file.read_text())]
 
 
 def alerts():
