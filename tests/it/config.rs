@@ -6,5 +6,6 @@ mod docs;
 mod faults;
 mod insecure;
 mod layers;
+mod organization_changes;
 mod organizations;
 mod site;

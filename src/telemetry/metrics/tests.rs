@@ -5,7 +5,7 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 use super::*;
 
 /// Metrics of contract section 10; the two that count events that are otherwise only logged; the four that alerts use.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "handoffd_broker_connected",
     "handoffd_build_info",
     "handoffd_consuming",
@@ -36,8 +36,8 @@ const NAMES: [&str; 31] = [
     "handoffd_store_flush_seconds",
     "handoffd_store_healthy",
     "handoffd_takeovers_total",
-    "handoffd_workers",
     "handoffd_unidentified_organization_files",
+    "handoffd_workers",
 ];
 
 fn acme() -> OrganizationId {
