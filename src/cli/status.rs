@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::remote::Remote;
@@ -66,11 +67,11 @@ impl StatusReport {
             Some("degraded") => "Degraded",
             _ => "Not processing events",
         };
-        let mut text = format!("{words} since {}\n", cell(&self.status["since"]));
+        let mut text = format!("{words} since {}\n", seconds(&self.status["since"]));
         // Writing to a string can't fail.
         for reason in self.status["reasons"].as_array().into_iter().flatten() {
             let organization = reason["organization_id"].as_str().map(|id| format!("{id}: ")).unwrap_or_default();
-            _ = writeln!(text, "\n{organization}{} (since {})", cell(&reason["cause"]), cell(&reason["since"]));
+            _ = writeln!(text, "\n{organization}{} (since {})", cell(&reason["cause"]), seconds(&reason["since"]));
             if let Some(advice) = reason["advice"].as_str().filter(|advice| !advice.is_empty()) {
                 _ = writeln!(text, "  -> {advice}");
             }
@@ -109,7 +110,9 @@ impl StatusReport {
         let oldest = self.organizations.iter().filter_map(|one| Some((age(one)?, cell(&one["organization_id"]))));
         match oldest.filter(|(age, _)| *age > 0.0).max_by(|one, other| one.0.total_cmp(&other.0)) {
             Some((age, organization)) => format!("{age:.0} s, of {organization}{unknown}"),
-            None => format!("none{unknown}"),
+            None if self.organizations.iter().any(|one| age(one).is_some()) => format!("none{unknown}"),
+            None if self.organizations.is_empty() => "none".to_owned(),
+            None => "unknown".to_owned(),
         }
     }
 
@@ -136,6 +139,12 @@ impl StatusReport {
     }
 }
 
+/// Formats a time to the second.
+fn seconds(time: &Value) -> String {
+    let parsed = time.as_str().and_then(|time| time.parse::<Timestamp>().ok());
+    parsed.map_or_else(|| cell(time), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
 fn known(number: &Value) -> String {
     if number.is_null() { "unknown".to_owned() } else { cell(number) }
 }
@@ -148,7 +157,7 @@ mod tests {
     fn the_text_names_each_reason_and_what_waits() {
         let report = StatusReport {
             status: json!({
-                "verdict": "degraded", "since": "2026-11-29T03:00:00Z",
+                "verdict": "degraded", "since": "2026-11-29T03:00:00.25Z",
                 "reasons": [
                     { "organization_id": "org_acme", "cause": "5 of 5 requests timed out", "advice": "Wait.",
                       "since": "2026-11-29T03:00:01Z" },

@@ -54,14 +54,14 @@ pub(super) fn state_details(state: &OrganizationState, now: Timestamp) -> Markup
             }
             OrganizationState::Blocked { since, error, advice } => {
                 p {
-                    "Blocked for " time datetime=(since) title=(text::clock(*since)) { (text::span(now.duration_since(*since).unsigned_abs())) }
+                    "Blocked for " (text::lasting(*since, now))
                     "; its events are on hold and not lost. Retrying automatically."
                 }
                 p class="error" { (text::foreign_text(error)) }
                 @if !advice.is_empty() { p class="advice" { (text::foreign_text(advice)) } }
             }
             OrganizationState::Faulty { since, error, advice } | OrganizationState::Degraded { since, error, advice } => {
-                p class="error" { (text::foreign_text(error)) " (since " (text::moment(*since, now)) ")" }
+                p class="error" { (text::foreign_text(error)) " (for " (text::lasting(*since, now)) ")" }
                 p class="advice" { (text::foreign_text(advice)) }
             }
             OrganizationState::Paused { since } => {

@@ -69,7 +69,7 @@ fn band(it: &NowView<'_>) -> Markup {
     html! {
         section class={ "band " (tone(*verdict)) } {
             div role="status" {
-                h1 { (verdict.words()) @if *verdict != WorkerVerdict::Working { " since " (text::moment(*since, it.at)) } }
+                h1 { (verdict.words()) @if *verdict != WorkerVerdict::Working { " for " (text::lasting(*since, it.at)) } }
                 @if reasons.is_empty() { p { "Processing events; all organizations healthy." } }
                 @else { ul class="reasons" { @for reason in reasons.iter().take(REASONS) { (reason_item(reason, it.at)) } } }
                 @if let Some(others) = reasons.len().checked_sub(REASONS).filter(|others| *others > 0) {
@@ -85,7 +85,7 @@ fn reason_item(reason: &StatusReason, now: Timestamp) -> Markup {
         li {
             p {
                 @if let Some(id) = &reason.organization_id { a href="/organizations" { (text::id(id)) } ": " }
-                (text::foreign_text(&reason.cause)) " (since " (text::moment(reason.since, now)) ")"
+                (text::foreign_text(&reason.cause)) " (for " (text::lasting(reason.since, now)) ")"
             }
             @if !reason.advice.is_empty() { p class="advice" { (text::foreign_text(&reason.advice)) } }
         }

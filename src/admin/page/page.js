@@ -53,6 +53,7 @@
     let why = "no answer";
     let heard = { at: performance.now(), time: Number.isNaN(made.getTime()) ? new Date() : made };
 
+    document.body.classList.add("listening");
     ask();
     setInterval(check, 1000);
     document.addEventListener("visibilitychange", () => document.hidden || check());

@@ -50,6 +50,11 @@ pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
     html! { time datetime=(at) title=(clock(at)) { (ago(at, now)) } }
 }
 
+/// Renders the time since a point in time, with the exact time as its title.
+pub(super) fn lasting(since: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(since) title=(clock(since)) { (span(now.duration_since(since).unsigned_abs())) } }
+}
+
 /// Formats a point in time as a date and a time of day in UTC, to the second.
 pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
