@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::errors::{in_time, unreadable};
+use super::errors::{ServerFailure, in_time, unreadable};
 use super::link::ServerLink;
 use super::statement::Statement;
 use super::{keys, read, rows};
@@ -87,10 +87,10 @@ async fn replace(link: &ServerLink, ids: Vec<Uuid>, old: Vec<String>, new: Vec<S
         "UPDATE handoffd_events e SET record = u.new FROM UNNEST({ids}, {old}, {new}) AS u(id, old, new) \
          WHERE e.id = u.id AND e.record = u.old RETURNING e.id"
     );
-    let client = link.client().map_err(|failure| failure.writing())?;
+    let client = link.client().map_err(ServerFailure::writing)?;
     let params = statement.params();
     let rows = in_time(LONGEST, client.query_typed(&statement.text, &params)).await;
-    Ok(rows.map_err(|failure| failure.writing())?.len() as u64)
+    Ok(rows.map_err(ServerFailure::writing)?.len() as u64)
 }
 
 /// Reads the notes of queued events.

@@ -1,6 +1,8 @@
 //! Search for events by an id of any kind, or by its beginning, in everything that knows of events.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use async_trait::async_trait;
 use handoffd_engine::dead_letters::DeadLetterEntry;
@@ -143,9 +145,9 @@ async fn track(
         *tracked = tracker.get(key);
     }
     for (key, tracked) in tracker.select(is_wanted).into_iter().take(MOST + 1) {
-        if !known.contains_key(&key) {
-            let record = sources.store.record(&key).await?;
-            known.insert(key, (record, Some(tracked)));
+        if let Entry::Vacant(unknown) = known.entry(key) {
+            let record = sources.store.record(unknown.key()).await?;
+            unknown.insert((record, Some(tracked)));
         }
     }
     Ok(())
@@ -175,7 +177,7 @@ fn answers(known: Known, around: &Surroundings<'_>) -> Vec<FoundEvent> {
         Some(FoundEvent { answer, stored: record.map(|record| StoredEvent { key, record }) })
     };
     let mut found: Vec<FoundEvent> = known.into_iter().filter_map(answer).collect();
-    found.sort_by(|one, other| other.answer.since.cmp(&one.answer.since));
+    found.sort_by_key(|found| Reverse(found.answer.since));
     found
 }
 

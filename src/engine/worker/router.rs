@@ -59,6 +59,7 @@ impl Worker {
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
                 warn!(organization_id = %key.organization_id, error = %problem, "could not move an event to its organization's queue");
+                self.track_retry(&key, 0, "queue_refused");
                 _ = self.retry_refused(delivery, "queue_refused").await;
             }
             Err(problem) => {

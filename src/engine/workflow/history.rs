@@ -133,7 +133,7 @@ impl HistoryItem {
         };
         let reason = outcome.reason.map(Reason::as_str).map(str::to_owned);
         let error = outcome.error.as_ref().map(|error| error.message.clone());
-        Self { reason, error, ..Self::bare(outcome.finished_at, step) }
+        Self { error, reason, ..Self::bare(outcome.finished_at, step) }
     }
 }
 

@@ -239,17 +239,23 @@ fn drop_middle(record: &mut Record) {
     let requests = record.history.drain(requests).map(|entry| entry.at);
     let milestones = record.life.milestones.drain(milestones).map(|milestone| milestone.at);
     let gone: Vec<Timestamp> = requests.chain(milestones).collect();
-    gone.into_iter().for_each(|at| record.life.leave_out(at));
+    for at in gone {
+        record.life.leave_out(at);
+    }
 }
 
 /// Trims third: keeps only the newest request and milestone, and a few words of each error.
 fn shorten_history(record: &mut Record) {
     let dropped = record.history.len().saturating_sub(1);
     let gone: Vec<Timestamp> = record.history.drain(..dropped).map(|entry| entry.at).collect();
-    gone.into_iter().for_each(|at| record.life.leave_out(at));
+    for at in gone {
+        record.life.leave_out(at);
+    }
     let dropped = record.life.milestones.len().saturating_sub(1);
     let gone: Vec<Timestamp> = record.life.milestones.drain(..dropped).map(|milestone| milestone.at).collect();
-    gone.into_iter().for_each(|at| record.life.leave_out(at));
+    for at in gone {
+        record.life.leave_out(at);
+    }
     for entry in &mut record.history {
         shorten(&mut entry.error, 40);
     }
@@ -259,7 +265,7 @@ fn shorten_history(record: &mut Record) {
     }
 }
 
-/// Trims last: cuts names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to
+/// Trims last: drops the advice, and cuts names that are far longer than any real one. A channel is cut to 64 characters, a ticket number to
 /// 100, its length in Dynamics.
 fn shorten_names(record: &mut Record) {
     record.history.clear();
@@ -273,6 +279,10 @@ fn shorten_names(record: &mut Record) {
     let Some(outcome) = outcome(record) else {
         return;
     };
+    if let Some(error) = &mut outcome.error {
+        error.advice = None;
+        shorten([&mut error.message], 40);
+    }
     if let Some(channel) = &mut outcome.channel {
         *channel = Channel::new(text::cut(channel.as_str(), 64));
     }

@@ -48,7 +48,7 @@ fn show_lists_effective_values_and_their_sources() {
     assert!(text.contains("org_acme"));
     assert!(!text.contains("hidden") && !text.contains("pl41n"), "{text}");
     let table: toml::Table = toml::from_str(&text).expect("it is TOML again");
-    assert_eq!(table.len(), 9);
+    assert_eq!(table.len(), 10);
 }
 
 #[test]

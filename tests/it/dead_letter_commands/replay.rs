@@ -65,7 +65,9 @@ async fn a_replay_is_byte_for_byte_the_original() {
     }
     let ours: Vec<&str> =
         kept.keys().map(lapin::types::ShortString::as_str).filter(|name| name.starts_with("x-handoffd-")).collect();
-    assert_eq!(ours, ["x-handoffd-original-routing-key", "x-handoffd-replayed-at", "x-handoffd-replays"]);
+    let added = ["replayed-at", "replayed-by", "replays"].map(|name| format!("x-handoffd-{name}"));
+    assert_eq!(ours[0], "x-handoffd-original-routing-key");
+    assert_eq!(ours[1..], added);
     assert_eq!(
         header(&replayed.properties, "x-handoffd-original-routing-key").as_deref(),
         Some("session.handoff.email")

@@ -75,7 +75,7 @@ async fn an_organization_is_tested_paused_and_resumed_and_a_dead_letter_discarde
     browser.reads("open").await;
     scene.rig.bus.outcome(event.id()).await;
     browser.go(&format!("/find?q={}", event.session())).await;
-    browser.reads("1 event of the session").await;
+    browser.reads(&format!("1 event found for {}", event.session())).await;
 
     browser.go("/dead-letters").await;
     browser.follow("Discard…").await;

@@ -138,13 +138,12 @@ impl Worker {
         let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
         let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
         let tracked = self.tracker.begins(event, self.now());
-        let (life, history) = match going_on {
-            Some(record) => (record.life, record.history),
-            None => {
-                let replay = headers::replay(&arrival.delivery.envelope);
-                let (life, history) = new_run(earlier.into_iter().next(), replay);
-                (began(life, &tracked), history)
-            }
+        let (life, history) = if let Some(record) = going_on {
+            (record.life, record.history)
+        } else {
+            let replay = headers::replay(&arrival.delivery.envelope);
+            let (life, history) = new_run(earlier.into_iter().next(), replay);
+            (began(life, &tracked), history)
         };
         Record {
             kind: event.kind(),
