@@ -116,7 +116,7 @@ mod cases {
         assert_eq!(store.record_discards(&all_of_them, &discard).await.unwrap(), 0, "once only");
         let record = store.record(&died).await.unwrap().unwrap();
         assert!(record.is_discarded());
-        assert_eq!(record.life.milestones, [discard.clone()]);
+        assert_eq!(record.life.milestones, std::slice::from_ref(&discard));
         for key in [&open, &done] {
             assert!(store.record(key).await.unwrap().unwrap().life.is_empty());
         }
