@@ -35,9 +35,11 @@ main() {
   ls -lh "$OUT"
 }
 
-# The folders of this machine become part of no executable.
+# The folders of this machine become part of no executable, and of no symbols: Rust's and those of C sources in crates.
 build() {
-  local flags=("--remap-path-prefix=$PWD=/usr/src/handoffd" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/src/cargo")
+  local home=${CARGO_HOME:-$HOME/.cargo} flags
+  flags=("--remap-path-prefix=$PWD=/usr/src/handoffd" "--remap-path-prefix=$home=/usr/src/cargo")
+  export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/usr/src/handoffd -ffile-prefix-map=$home=/usr/src/cargo"
   CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins
   BUILT=target/release
 }
