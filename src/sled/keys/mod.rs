@@ -83,8 +83,8 @@ pub(super) fn unended(event: &EventKey) -> Vec<u8> {
     key
 }
 
-/// Prefix of all notes of queued events.
-pub(super) const WAITING: &[u8] = b"w";
+/// Prefix of all notes of queued events, next to the unfinished ones: opening the store reads both.
+pub(super) const WAITING: &[u8] = b"b";
 
 /// Returns the key of the note that an event is queued.
 pub(super) fn waiting(event: &EventKey) -> Vec<u8> {
