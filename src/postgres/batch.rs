@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use handoffd_engine::event::{ContactId, EventKey, OrganizationId};
+use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::fleet::Claim;
 use handoffd_engine::ports::store::Change;
 use handoffd_engine::ports::store::queued::QueuedNote;
@@ -51,6 +51,8 @@ pub(super) struct SessionWrite<'a> {
     pub entry: &'a SessionEntry,
     /// Guard of the last change.
     pub guard: GuardNumber,
+    /// Names of its session, of which the key is only a digest.
+    pub names: (&'a OrganizationId, &'a SessionId),
 }
 
 /// Number of a guarded call; `None` for a row that needs no guard.
@@ -108,7 +110,8 @@ impl<'a> Batch<'a> {
                 let event = EventKey { organization_id: organization.clone(), event_id: entry.event_id.clone() };
                 let row = (keys::session(organization, session), keys::event(&event));
                 let first = self.sessions.get(&row).map_or(*at, |before| before.first);
-                self.sessions.insert(row, SessionWrite { first, at: *at, entry, guard });
+                let names = (organization, session);
+                self.sessions.insert(row, SessionWrite { first, at: *at, entry, guard, names });
             }
             Change::Contact { organization, email, contact, at } => {
                 self.contacts.insert(keys::contact(organization, email), (Some((*contact, *at)), guard));

@@ -1,7 +1,7 @@
 //! Keys of rows: digests, and times that an integer holds. Pure.
 
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
-use handoffd_engine::ports::store::terms;
+use handoffd_engine::ports::store::contact_key::contact_key;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ pub(super) fn session(organization: &OrganizationId, session: &SessionId) -> Uui
 
 /// Returns the key of a contact. It holds no email, since the store holds no customer text.
 pub(super) fn contact(organization: &OrganizationId, email: &str) -> Uuid {
-    digest("contact", &[organization.as_str(), &terms::fold(email)])
+    contact_key(organization, email)
 }
 
 /// Returns the key of an organization.

@@ -3,10 +3,10 @@
 //! A value of an older version lacks fields, a value of a newer one has more, and both must be readable. Every new
 //! field of a stored type needs a default.
 
-use handoffd_engine::event::EventKey;
+use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{StoreError, terms};
-use handoffd_engine::workflow::{Outcome, Record, Status};
+use handoffd_engine::workflow::{Outcome, Record, SessionEntry, Status};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -48,6 +48,29 @@ pub(super) fn json_queued(note: &QueuedNote) -> String {
 /// Decodes the note that an event is queued.
 pub(super) fn read_queued(what: &'static str, text: &str) -> Result<QueuedNote, StoreError> {
     read::<QueuedRow<QueuedNote>>(what, text).map(|row| row.queued)
+}
+
+/// Session entry as its row stores it. The names serve only to move it into another store.
+#[derive(Serialize, Deserialize)]
+struct EntryRow<T> {
+    organization_id: OrganizationId,
+    session_id: SessionId,
+    #[serde(flatten)]
+    entry: T,
+}
+
+/// Encodes a session entry, with the names of its session.
+pub(super) fn json_entry((organization, session): (&OrganizationId, &SessionId), entry: &SessionEntry) -> String {
+    json(&EntryRow { organization_id: organization.clone(), session_id: session.clone(), entry })
+}
+
+/// Decodes a session entry with the names of its session.
+pub(super) fn read_entry(
+    what: &'static str,
+    text: &str,
+) -> Result<(OrganizationId, SessionId, SessionEntry), StoreError> {
+    let row: EntryRow<SessionEntry> = read(what, text)?;
+    Ok((row.organization_id, row.session_id, row.entry))
 }
 
 /// Returns the terms that an ended event is found by, as an array of PostgreSQL.

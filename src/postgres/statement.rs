@@ -231,7 +231,8 @@ impl Statement {
         let first = self.bind(first, Type::INT8_ARRAY);
         let at = rows.values().map(|row| keys::nanoseconds(row.at)).collect::<Vec<_>>();
         let at = self.bind(at, Type::INT8_ARRAY);
-        let entries = self.bind(rows.values().map(|row| rows::json(row.entry)).collect::<Vec<_>>(), Type::TEXT_ARRAY);
+        let entries = rows.values().map(|row| rows::json_entry(row.names, row.entry)).collect::<Vec<_>>();
+        let entries = self.bind(entries, Type::TEXT_ARRAY);
         let columns = "session, event, first, at, entry";
         let arrays = [sessions, events, first, at, entries];
         let source = self.rows(batch, columns, (columns, &arrays), rows.values().map(|row| row.guard));

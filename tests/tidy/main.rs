@@ -72,6 +72,8 @@ const PURE: &[&str] = &[
     "rabbit/topology/mod.rs",
     "rabbit/publish/copy.rs",
     "rabbit/topology/queue_name.rs",
+    "engine/ports/store/portable/choose.rs",
+    "engine/ports/store/portable/line.rs",
     "engine/worker/prefetch.rs",
     "rabbit/sanitize/repair/mod.rs",
     "rabbit/sanitize/trim.rs",

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::ports::fleet::Claim;
+use crate::ports::store::portable::PortableEntry;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::{Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept};
 use crate::ports::store::{EventScan, ScannedEvents};
@@ -53,6 +54,24 @@ impl MemoryStore {
         let mut memory = self.lock();
         memory.now.set_owner(claim.clone());
         memory.kept.set_owner(claim);
+    }
+
+    /// Returns a copy of the present content.
+    pub(super) fn tables(&self) -> Result<Tables, StoreError> {
+        Ok(self.open()?.now.clone())
+    }
+
+    /// Writes imported entries durably.
+    pub(super) fn import_entries<'a>(
+        &self,
+        entries: impl Iterator<Item = &'a PortableEntry>,
+    ) -> Result<(), StoreError> {
+        let mut memory = self.open()?;
+        for entry in entries {
+            memory.now.import(entry);
+            memory.kept.import(entry);
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
 use crate::ports::fleet::Claim;
+use crate::ports::store::contact_key::contact_key;
+use crate::ports::store::portable::PortableEntry;
 use crate::ports::store::position::Position;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::scan::ScanPage;
-use crate::ports::store::terms::fold;
 use crate::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, StoreError, StoredEvent, Swept,
 };
@@ -22,7 +24,7 @@ pub(super) struct Tables {
     records: BTreeMap<EventKey, Record>,
     waiting: BTreeMap<EventKey, QueuedNote>,
     sessions: BTreeMap<(OrganizationId, SessionId), BTreeMap<EventId, OutcomeRow>>,
-    contacts: BTreeMap<(OrganizationId, String), (ContactId, Timestamp)>,
+    contacts: BTreeMap<Uuid, (ContactId, Timestamp)>,
     learned: BTreeMap<OrganizationId, Learned>,
     organizations: BTreeMap<OrganizationId, String>,
     pauses: BTreeMap<OrganizationId, Timestamp>,
@@ -85,10 +87,10 @@ impl Tables {
                 entries.insert(entry.event_id.clone(), OutcomeRow { first, at, kept: entry });
             }
             Change::Contact { organization, email, contact, at } => {
-                self.contacts.insert((organization, fold(&email)), (contact, at));
+                self.contacts.insert(contact_key(&organization, &email), (contact, at));
             }
             Change::ForgetContact { organization, email } => {
-                self.contacts.remove(&(organization, fold(&email)));
+                self.contacts.remove(&contact_key(&organization, &email));
             }
             Change::Learned(organization, learned) => {
                 self.learned.insert(organization, learned);
@@ -134,7 +136,7 @@ impl Tables {
         email: &str,
         not_before: Timestamp,
     ) -> Option<ContactId> {
-        let (contact, at) = self.contacts.get(&(organization.clone(), fold(email)))?;
+        let (contact, at) = self.contacts.get(&contact_key(organization, email))?;
         (*at >= not_before).then_some(*contact)
     }
 
@@ -220,6 +222,55 @@ impl Tables {
             records: gone(things.0, self.records.len() + self.waiting.len()),
             sessions: gone(things.1, self.entries()),
             contacts: gone(things.2, self.contacts.len()),
+        }
+    }
+
+    /// Returns all entries, in the order of an export.
+    pub(super) fn portable(&self) -> Vec<PortableEntry> {
+        let mut all = Vec::new();
+        all.extend(self.records.iter().map(|(key, record)| PortableEntry::record(key.clone(), record.clone())));
+        all.extend(self.waiting.iter().map(|(key, note)| PortableEntry::queued(key.clone(), note.clone())));
+        for ((organization_id, session_id), entries) in &self.sessions {
+            all.extend(entries.values().map(|row| PortableEntry::Session {
+                organization_id: organization_id.clone(),
+                session_id: session_id.clone(),
+                first: row.first,
+                at: row.at,
+                entry: row.kept.clone(),
+            }));
+        }
+        let contact = |(key, (contact, at)): (&Uuid, &(ContactId, Timestamp))| PortableEntry::Contact {
+            key: *key,
+            contact_id: *contact,
+            at: *at,
+        };
+        all.extend(self.contacts.iter().map(contact));
+        all.extend(self.learned.iter().map(|(organization, learned)| PortableEntry::Learned {
+            organization_id: organization.clone(),
+            learned: *learned,
+        }));
+        all.extend(self.organizations.iter().map(|(organization, document)| PortableEntry::Organization {
+            organization_id: organization.clone(),
+            document: document.clone(),
+        }));
+        all.extend(self.pauses.iter().map(|(organization, since)| PortableEntry::Pause {
+            organization_id: organization.clone(),
+            since: *since,
+        }));
+        all.extend(self.queues.iter().map(|(organization, declared)| PortableEntry::Queue {
+            organization_id: organization.clone(),
+            declared: *declared,
+        }));
+        all
+    }
+
+    /// Writes an imported entry.
+    pub(super) fn import(&mut self, entry: &PortableEntry) {
+        match entry {
+            PortableEntry::Contact { key, contact_id, at } => {
+                self.contacts.insert(*key, (*contact_id, *at));
+            }
+            entry => self.apply(&entry.changes()),
         }
     }
 

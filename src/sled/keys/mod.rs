@@ -4,15 +4,12 @@
 //! FF`, the end is `00 01`. Times are 12 bytes that sort chronologically.
 
 use handoffd_engine::event::{EventId, EventKey, OrganizationId, SessionId};
-use handoffd_engine::ports::store::terms;
+use handoffd_engine::ports::store::contact_key::contact_key;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 /// Bytes of a time in a key or a value.
 pub(super) const TIME: usize = 12;
-
-/// Namespace of contact digests. An arbitrary constant that must never change.
-const CONTACT_NAMES: Uuid = Uuid::from_u128(0x6d1f_3c52_8f0e_4f0b_9d1c_5a3a_1f6e_72b4);
 
 /// Key of the row with the schema version.
 pub(super) const SCHEMA: &[u8] = b"m:schema";
@@ -138,22 +135,38 @@ pub(super) fn event_of_entry(entry: &[u8], prefix: usize) -> Option<EventId> {
     rest.is_empty().then(|| event_id.into())
 }
 
+/// Returns the names in the key of a session entry.
+pub(super) fn names_of_entry(entry: &[u8]) -> Option<(OrganizationId, SessionId, EventId)> {
+    let (organization, rest) = split_text(entry.strip_prefix(ENTRIES)?)?;
+    let (session, rest) = split_text(rest)?;
+    let (event, rest) = split_text(rest)?;
+    rest.is_empty().then(|| (organization.into(), session.into(), event.into()))
+}
+
 /// Returns the key of a remembered contact. It holds a digest of the email, since the store holds no customer text.
 pub(super) fn contact(organization: &OrganizationId, email: &str) -> Vec<u8> {
-    let mut name = Vec::with_capacity(96);
-    push_text(&mut name, organization.as_str());
-    push_text(&mut name, &terms::fold(email));
+    contact_of(contact_key(organization, email))
+}
+
+/// Returns the key of a remembered contact from its digest.
+pub(super) fn contact_of(digest: Uuid) -> Vec<u8> {
     let mut key = Vec::with_capacity(17);
     key.push(b'c');
-    key.extend_from_slice(Uuid::new_v5(&CONTACT_NAMES, &name).as_bytes());
+    key.extend_from_slice(digest.as_bytes());
     key
 }
 
+/// Returns the digest of a remembered contact.
+pub(super) fn digest_of_contact(contact: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(contact.strip_prefix(CONTACTS)?).ok()
+}
+
+/// Prefix of the learned requirements of environments.
+pub(super) const LEARNED: &[u8] = b"l";
+
 /// Returns the key of the learned requirements of an environment.
 pub(super) fn learned(organization: &OrganizationId) -> Vec<u8> {
-    let mut key = vec![b'l'];
-    push_text(&mut key, organization.as_str());
-    key
+    of_organization(LEARNED, organization)
 }
 
 /// Prefixes of saved organizations, of paused ones, and of organizations' queues.

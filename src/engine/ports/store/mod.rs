@@ -2,6 +2,8 @@
 //! Out: records, sessions, contacts, requirements of environments. `keep` returns once a change is durable.
 //! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
+pub mod contact_key;
+pub mod portable;
 pub mod position;
 pub mod queued;
 pub mod scan;
