@@ -23,8 +23,10 @@ mod statement;
 mod store;
 mod sweep;
 mod tls;
+mod transfer;
 
 pub use fleet::{FleetHost, FleetOptions, FleetWorker, HostedOrganizations, PostgresFleet, join_fleet, list_workers};
 pub use open::{migrate, open};
 pub use options::{PostgresOptions, PostgresTls};
 pub use store::PostgresStore;
+pub use transfer::PostgresTransfer;

@@ -25,6 +25,7 @@ mod schema;
 mod state;
 mod store;
 mod sweep;
+mod transfer;
 mod unfinished_index;
 mod view;
 

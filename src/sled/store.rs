@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::portable::{PortableEntry, PortableStore};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{
     Change, Cursor, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -13,7 +14,7 @@ use handoffd_engine::ports::store::{
 use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use super::acceptance::{self, Unaccepted};
@@ -25,8 +26,9 @@ use super::pending::{PendingCall, PendingWrites};
 use super::quarantine::Quarantined;
 use super::state::Shared;
 use super::sweep::{self, Sweep};
+use super::transfer::ExportWalk;
 use super::view::StoreView;
-use super::{SweepStep, folder, read, scanning};
+use super::{SweepStep, folder, read, scanning, transfer};
 
 /// Name of the data read before a change, in errors.
 const CHANGE: &str = "the values to be replaced";
@@ -290,6 +292,45 @@ impl Store for SledStore {
         })
         .await?;
         settled
+    }
+}
+
+#[async_trait]
+impl PortableStore for SledStore {
+    async fn export(&self, pages: mpsc::Sender<Vec<PortableEntry>>) -> Result<(), StoreError> {
+        if self.shared.unaccepted.borrow().is_some() {
+            return Err(StoreError::Unaccepted);
+        }
+        self.committer.wait_all_durable().await?;
+        let mut walk = ExportWalk::default();
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let read = run_blocking(transfer::ENTRIES, move || {
+                let page = shared.on_disk(transfer::ENTRIES, |db| walk.page(db))?;
+                Ok((page, walk))
+            });
+            let (page, rest) = self.examined(read.await)?;
+            walk = rest;
+            if page.is_empty() || pages.send(page).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn import(&self, entries: &[PortableEntry]) -> Result<Vec<bool>, StoreError> {
+        let (written, call) = self.view(CHANGE, |view| {
+            let (written, writes) = transfer::import(view, entries)?;
+            self.shared.learned().clear();
+            Ok((written, (!writes.is_empty()).then(|| view.pending().keep(writes))))
+        })?;
+        if let Some(call) = call {
+            self.committer.wait_durable(call).await?;
+        }
+        Ok(written)
+    }
+
+    async fn finish(&self) -> Result<(), StoreError> {
+        self.close().await
     }
 }
 
