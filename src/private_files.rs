@@ -3,15 +3,17 @@
 //! The process clears its umask's permissions of others before it creates anything, because libraries create files
 //! too, each in its own way. Folders of earlier versions, or created with another umask, are closed when they are used.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::Mode;
 
 /// Permissions of a private folder.
 const FOLDER: u32 = 0o700;
+/// Permissions of a private file.
+const FILE: u32 = 0o600;
 /// Permissions that a private file or folder gives to nobody: those of group and others.
 const FOREIGN: u32 = 0o077;
 
@@ -23,6 +25,11 @@ pub(crate) fn restrict_umask() {
 /// Creates a folder and its missing parents, for their owner alone.
 pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER).create(path)
+}
+
+/// Creates a file that does not exist yet, for its owner alone.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(FILE).open(path)
 }
 
 /// Takes the permissions of group and others from a folder and the files in it. What belongs to another user stays as it

@@ -11,6 +11,7 @@ mod offline;
 mod open_store;
 mod opened_store;
 mod options;
+mod portable_store;
 mod signals;
 mod health;
 
@@ -41,6 +42,7 @@ use systemd::ServiceManager;
 pub use offline::{Offline, accept_store, inspect, list_workers};
 pub use open_store::{migrate_store, store_beside_workers};
 pub use options::{bus as bus_options, queue_names};
+pub use portable_store::{Transfer, portable_store};
 
 /// Number of threads of the runtime. Processing an event is mostly waiting for answers: one thread handles thousands of
 /// events a second, without handing work to another thread.

@@ -189,13 +189,27 @@ pub enum OrgCommand {
 }
 
 /// Subcommands of `store`.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum StoreCommand {
     /// Accept the new store that replaced a damaged one, so that the worker resumes consuming. Paused organizations are
     /// resumed and organizations saved over HTTP are lost; pause and save them again first.
     Accept,
     /// Create the tables in PostgreSQL, or migrate them to this version.
     Migrate,
+    /// Write the content of the store, of either kind, as JSON Lines. Stop the worker first if the store is the embedded one.
+    Export {
+        /// New file, readable by its owner alone. Standard output if absent or `-`.
+        file: Option<PathBuf>,
+        /// Replace an existing file.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Read an exported file into the store, of either kind. What the store has already, and newer, stays; a second import
+    /// changes nothing. Stop the worker first if the store is the embedded one.
+    Import {
+        /// Exported file; `-` for standard input.
+        file: PathBuf,
+    },
 }
 
 /// Subcommands of `outcomes`.

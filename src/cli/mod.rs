@@ -19,6 +19,8 @@ mod schema;
 mod shell;
 mod status;
 mod store;
+mod store_export;
+mod store_import;
 mod table;
 mod topology;
 mod why;

@@ -1,4 +1,5 @@
-//! `store accept` calls the running worker, or opens the store if none is running; `store migrate` prepares PostgreSQL.
+//! `store accept` calls the running worker, or opens the store if none is running; `store migrate` prepares PostgreSQL;
+//! `store export` and `store import` move the content of a store.
 
 use std::fmt::Write;
 
@@ -8,6 +9,8 @@ use serde_json::{Value, json};
 use super::arguments::StoreCommand;
 use super::audit::report;
 use super::remote::Remote;
+use super::store_export::export;
+use super::store_import::import;
 use crate::admin::audit::AuditAction;
 use crate::app;
 use crate::config::Config;
@@ -20,6 +23,8 @@ pub(super) async fn store(config: &Config, command: StoreCommand) -> Result<Stri
             let version = app::migrate_store(config).await?;
             Ok(format!("the tables have version {version}\n"))
         }
+        StoreCommand::Export { file, force } => export(config, file, force).await.map(|()| String::new()),
+        StoreCommand::Import { file } => import(config, &file).await.map(|()| String::new()),
     }
 }
 

@@ -68,6 +68,8 @@ mod store_postgres;
 mod store_postgres_tls;
 mod store_samples;
 mod store_speed;
+mod store_transfer;
+mod store_transfer_speed;
 mod story;
 mod story_customers;
 mod story_environment;

@@ -154,6 +154,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
+/// Returns some changes of a small world, in which many meet.
+pub fn changes() -> impl Strategy<Value = Vec<Change>> {
+    prop::collection::vec(one_change(), 1..30)
+}
+
 fn one_change() -> impl Strategy<Value = Change> {
     let name = || select(&NAMES[..]);
     prop_oneof![

@@ -71,6 +71,8 @@ pub enum AuditAction {
     Delete,
     /// A store that replaced a damaged one was accepted.
     AcceptStore,
+    /// An exported file was imported into the store.
+    ImportStore,
 }
 
 /// Last actions of operators.
@@ -149,6 +151,7 @@ impl AuditAction {
             Self::Save => "save",
             Self::Delete => "delete",
             Self::AcceptStore => "accept_store",
+            Self::ImportStore => "import_store",
         }
     }
 
@@ -163,6 +166,7 @@ impl AuditAction {
             Self::Save => "operator saved an organization",
             Self::Delete => "operator deleted an organization",
             Self::AcceptStore => "operator accepted the new store",
+            Self::ImportStore => "operator imported a file into the store",
         }
     }
 }
@@ -203,8 +207,8 @@ mod tests {
 
     #[test]
     fn names_match_their_serialized_form() {
-        use AuditAction::{AcceptStore, Delete, Discard, Pause, ReadText, Replay, Resume, Save};
-        for action in [Replay, Discard, ReadText, Pause, Resume, Save, Delete, AcceptStore] {
+        use AuditAction::{AcceptStore, Delete, Discard, ImportStore, Pause, ReadText, Replay, Resume, Save};
+        for action in [Replay, Discard, ReadText, Pause, Resume, Save, Delete, AcceptStore, ImportStore] {
             assert_eq!(serde_json::json!(action), action.as_str());
         }
         for who in [Identity::Token, Identity::ReaderToken, Identity::Local] {
