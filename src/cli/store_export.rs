@@ -61,7 +61,7 @@ fn check_free(file: &Path, force: bool) -> Result<()> {
     }
 }
 
-type Counts = [u64; PortableEntry::KINDS.len()];
+type ExportCounts = [u64; PortableEntry::KINDS.len()];
 
 /// Writes all pages. The end is written later, once the store has sent everything.
 fn write(
@@ -69,9 +69,9 @@ fn write(
     force: bool,
     header: ExportHeader,
     mut pages: mpsc::Receiver<Vec<PortableEntry>>,
-) -> Result<(Counts, ExportOutput)> {
+) -> Result<(ExportCounts, ExportOutput)> {
     let mut output = ExportOutput::new(file, force)?;
-    let mut counts = Counts::default();
+    let mut counts = ExportCounts::default();
     let mut text = Vec::new();
     write_line(&mut text, &ExportLine::Header(header));
     output.write(&text)?;
@@ -86,7 +86,7 @@ fn write(
     Ok((counts, output))
 }
 
-fn summary(counts: &Counts) -> String {
+fn summary(counts: &ExportCounts) -> String {
     let mut rows = vec![["kind".to_owned(), "exported".to_owned()]];
     rows.extend(PortableEntry::KINDS.iter().zip(counts).map(|(kind, count)| [(*kind).to_owned(), count.to_string()]));
     table(&rows)
