@@ -81,6 +81,11 @@ pub(super) fn print_unescaped(text: &str) {
     _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+/// Returns standard output, for data of another program that must be complete.
+pub(super) fn standard_output() -> std::io::Stdout {
+    std::io::stdout()
+}
+
 /// Prints a line on standard error, with hidden characters escaped.
 pub(super) fn print_status(text: impl Display) {
     eprintln!("{}", visible_lines(&text.to_string()));

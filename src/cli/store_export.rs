@@ -1,7 +1,7 @@
 //! `store export`: the content of the store as JSON Lines, with an end, so that an incomplete file is recognized.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
-use super::shell::{print, print_status};
+use super::shell::{print, print_status, standard_output};
 use super::table::table;
 use crate::app::{Transfer, portable_store};
 use crate::config::{Config, StoreKind};
@@ -122,7 +122,7 @@ impl ExportOutput {
     fn write(&mut self, text: &[u8]) -> Result<()> {
         match &mut self.file {
             Some(file) => file.open.write_all(text).with_context(|| format!("can't write {}", file.partial.display())),
-            None => io::stdout().lock().write_all(text).context("can't write to standard output"),
+            None => standard_output().lock().write_all(text).context("can't write to standard output"),
         }
     }
 
@@ -131,7 +131,9 @@ impl ExportOutput {
         let mut text = Vec::new();
         write_line(&mut text, &ExportLine::End(ExportEnd { entries }));
         self.write(&text)?;
-        let Some(file) = &mut self.file else { return io::stdout().flush().context("can't write to standard output") };
+        let Some(file) = &mut self.file else {
+            return standard_output().flush().context("can't write to standard output");
+        };
         let failed = || format!("can't complete {}", file.path.display());
         file.open.sync_all().with_context(failed)?;
         if file.partial != file.path {

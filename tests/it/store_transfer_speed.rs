@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use handoffd_engine::ports::store::Store;
 use handoffd_engine::workflow::SessionState;
 
 use crate::store_samples::{at, change, contact_change, finished, incident, key, opened, session_change};

@@ -1,5 +1,7 @@
 //! Entries of rows.
 
+use std::time::Duration;
+
 use handoffd_engine::event::{ContactId, EventId, EventKey, OrganizationId};
 use handoffd_engine::ports::store::StoreError;
 use handoffd_engine::ports::store::portable::PortableEntry;
@@ -9,6 +11,9 @@ use uuid::Uuid;
 
 use crate::postgres::errors::unreadable;
 use crate::postgres::{keys, read, rows};
+
+/// Longest wait for an answer.
+pub(super) const LONGEST: Duration = Duration::from_secs(60);
 
 /// Name of the moved data in errors.
 pub(super) const ENTRIES: &str = "entries to move";

@@ -7,8 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::LONGEST;
-use super::entries::{self, ENTRIES, SMALL, column};
+use super::entries::{self, ENTRIES, LONGEST, SMALL, column};
 use crate::postgres::errors::in_time;
 use crate::postgres::rows;
 

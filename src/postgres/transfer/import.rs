@@ -15,8 +15,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
-use super::LONGEST;
-use super::entries::{self, SMALL, column};
+use super::entries::{self, LONGEST, SMALL, column};
 use crate::postgres::batch::Batch;
 use crate::postgres::errors::{FailureKind, ServerFailure, in_time};
 use crate::postgres::statement::{Durability, Statement};
@@ -82,7 +81,8 @@ async fn batch(client: &Client, entries: &[PortableEntry]) -> Result<Vec<bool>, 
     let chosen = || entries.iter().zip(&written).filter(|(_, written)| **written).map(|(entry, _)| entry);
     let changes: Vec<Change> = chosen().flat_map(PortableEntry::changes).collect();
     if !changes.is_empty() {
-        execute(client, &Statement::write(&Batch::of(changes.iter()), Durability::Durable)).await?;
+        execute(client, &Statement::write(&Batch::of(std::iter::once(changes.as_slice())), Durability::Durable))
+            .await?;
     }
     if let Some(statement) = contacts(chosen()) {
         execute(client, &statement).await?;

@@ -6,7 +6,6 @@ mod export;
 mod import;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::ports::store::StoreError;
@@ -18,9 +17,6 @@ use super::connect::Connector;
 use super::errors::ServerFailure;
 use super::options::PostgresOptions;
 use super::schema::{self, Migration};
-
-/// Longest wait for an answer.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// Content of the store in PostgreSQL. Workers may run beside it.
 pub struct PostgresTransfer {
