@@ -50,7 +50,7 @@ const RUNTIME_THREADS: usize = 1;
 /// Longest time that the store may take to close after the last event.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Interval at which expired records are deleted from the store and its size is measured.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Builds the runtime that the worker runs on.
 ///
@@ -102,12 +102,12 @@ pub async fn run(config: Config, organizations: Loaded, env: EnvironmentVariable
         metrics: metrics.clone(),
         tracker,
     };
-    let worker = Worker::new(deps, options::rules(&config), Clock::real());
+    let worker = Worker::new(deps, options::worker_settings(&config), Clock::real());
     let aged = worker.clone();
     metrics.set_age_source(move |organization| aged.event_ages(organization));
     metrics.set_health_source(health::of(worker.clone(), broker.clone(), fleet, health.clone(), unready));
     let result = tokio::select! {
-        contact = broker.first_contact() => match contact {
+        contact = broker.wait_until_connected() => match contact {
             Ok(()) => process_until_stopped((&worker, &broker, health), (&config, &membership), (&mut signals, &service_manager)).await,
             Err(problem) => Err(problem.into()),
         },
@@ -191,7 +191,7 @@ async fn close(broker: &dyn Bus, membership: &FleetMembership, store: &dyn Store
 
 async fn sweep_periodically(store: Arc<dyn Store>, retention: Duration, metrics: Arc<PrometheusMetrics>) {
     use handoffd_engine::ports::metrics::{Measurement, Metrics};
-    let mut tick = tokio::time::interval(SWEEP_EVERY);
+    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tick.tick().await;
         let before = jiff::Timestamp::now().saturating_sub(retention).unwrap_or(jiff::Timestamp::MIN);

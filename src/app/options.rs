@@ -108,7 +108,7 @@ fn proxy(env: &EnvironmentVariables) -> Option<dynamics::Proxy> {
     Some(dynamics::Proxy { url: url.into(), except: value(["NO_PROXY", "no_proxy"]).unwrap_or_default() })
 }
 
-pub(super) fn rules(config: &Config) -> WorkerSettings {
+pub(super) fn worker_settings(config: &Config) -> WorkerSettings {
     WorkerSettings {
         limits: limits(config),
         policy: Policy {
@@ -142,7 +142,7 @@ pub(super) fn http(
         unready: Arc::new(unready),
         token: config.http.token.clone(),
         reader_token: config.http.reader_token.clone(),
-        private: places(config),
+        private: private_strings(config),
         metrics_listen: config.http.metrics_listen,
         organizations,
         acceptance: opened.acceptance.clone(),
@@ -169,7 +169,7 @@ pub fn queue_names(config: &Config) -> QueueNames {
 }
 
 /// Hosts, virtual hosts, users and paths that only authenticated clients learn from reasons.
-fn places(config: &Config) -> Vec<String> {
+fn private_strings(config: &Config) -> Vec<String> {
     let mut places = vec![bus(config).place(), config.store.path.display().to_string()];
     for url in config.broker.url.iter().filter_map(|url| url::Url::parse(url.expose()).ok()) {
         let host = url.host_str().unwrap_or_default();

@@ -127,7 +127,7 @@ fn read(path: &Path) -> Result<Vec<EventToPublish>> {
     Ok(bodies.into_iter().map(event).collect())
 }
 
-/// True if the file has one event per line. An invalid line among others is one bad event and does not affect the rest.
+/// Returns true if the file has one event per line. An invalid line among others is one bad event and does not affect the rest.
 fn is_one_a_line(lines: &[&[u8]]) -> bool {
     let braced = |line: &&[u8]| line.starts_with(b"{") && line.ends_with(b"}");
     let complete = |line: &&[u8]| braced(line) && serde_json::from_slice::<IgnoredAny>(line).is_ok();

@@ -102,7 +102,7 @@ async fn remember(
         return true;
     }
     let changes = new.iter().map(|id| Change::OrganizationQueue(id.clone(), now)).collect();
-    if let Err(problem) = store.keep(changes).await {
+    if let Err(problem) = store.persist(changes).await {
         warn!(error = %problem, "can't store which organizations have queues; retrying");
         return false;
     }

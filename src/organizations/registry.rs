@@ -166,7 +166,7 @@ impl OrganizationRegistry {
             return;
         }
         let organizations = anew.len();
-        match self.deps.store.keep(anew).await {
+        match self.deps.store.persist(anew).await {
             Ok(()) => info!(
                 organizations,
                 "re-encrypted the secrets of saved organizations with organizations.encryption_key; \
@@ -252,11 +252,11 @@ impl OrganizationRegistry {
     }
 
     /// Makes changes durable.
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), OrganizationError> {
         if !self.is_loaded() {
             return Err(OrganizationError::Store("the store has not been read yet; try again later".to_owned()));
         }
-        self.deps.store.keep(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
+        self.deps.store.persist(changes).await.map_err(|problem| OrganizationError::Store(problem.to_string()))
     }
 }
 
@@ -286,7 +286,7 @@ impl Organizations for OrganizationRegistry {
         let before = known.pauses.get(id).copied();
         let since = before.unwrap_or_else(Timestamp::now);
         // Stored even if it is paused already: a store that replaced a damaged one lacks the pause.
-        self.keep(vec![Change::Pause(id.clone(), since)]).await?;
+        self.persist(vec![Change::Pause(id.clone(), since)]).await?;
         if before.is_none() {
             known.pauses.insert(id.clone(), since);
             self.refresh(&mut known);
@@ -298,7 +298,7 @@ impl Organizations for OrganizationRegistry {
     async fn resume(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
         let (mut known, organization) = self.lock(id).await?;
         if known.pauses.contains_key(id) {
-            self.keep(vec![Change::Resume(id.clone())]).await?;
+            self.persist(vec![Change::Resume(id.clone())]).await?;
             known.pauses.remove(id);
             self.refresh(&mut known);
             info!(organization_id = %id, "organization resumed");
@@ -316,7 +316,7 @@ impl Organizations for OrganizationRegistry {
             return Err(OrganizationError::Untested(report));
         }
         let mut known = self.known.lock().await;
-        self.keep(vec![Change::Organization(row.clone())]).await?;
+        self.persist(vec![Change::Organization(row.clone())]).await?;
         known.save(&row, &self.vault, &self.config);
         info!(organization_id = %id, "organization saved in the store");
         self.refresh(&mut known);
@@ -340,7 +340,7 @@ impl Organizations for OrganizationRegistry {
         let is_gone = known.files.get(id).is_none();
         // A pause that outlives its organization would surprise whoever saves it again.
         changes.extend(is_gone.then(|| Change::Resume(id.clone())));
-        self.keep(changes).await?;
+        self.persist(changes).await?;
         known.forget(id);
         if is_gone {
             known.pauses.remove(id);

@@ -15,7 +15,7 @@ use tracing::{error, info};
 use super::registry::OrganizationRegistry;
 
 /// Interval between readings of the directory.
-const READ_EVERY: Duration = Duration::from_secs(2);
+const READ_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest read of the directory before it is reported.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
@@ -33,7 +33,7 @@ impl OrganizationReloader {
         let periodic = reloader.clone();
         tokio::spawn(async move {
             loop {
-                sleep(READ_EVERY).await;
+                sleep(READ_INTERVAL).await;
                 periodic.read(false).await;
             }
         });

@@ -166,11 +166,11 @@ impl Store for PostgresStore {
         read::by_organization(&self.lists, "organizations' queues", TEXT, time).await
     }
 
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.order(changes, None).map(drop)
     }
 
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let answer = self.order(changes, Some(Durability::Durable))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }

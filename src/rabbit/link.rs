@@ -33,7 +33,7 @@ const LOOK_LIMIT: Duration = Duration::from_secs(2);
 /// on 3.10.8: 167 of 200 messages were redelivered). Its disk usually writes them within milliseconds.
 pub(super) const TAKE_ACKS: Duration = Duration::from_millis(200);
 /// Interval between checks of a connection whose end may have gone unannounced.
-const CHECK_EVERY: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Both connections. A failure of one ends both; the broker then redelivers the messages in flight.
 pub(super) struct Link {
@@ -195,7 +195,7 @@ impl Link {
         &self.ended
     }
 
-    /// True if the line has ended.
+    /// Returns true if the line has ended.
     pub(super) fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
@@ -229,7 +229,7 @@ async fn lost(connection: &Connection) -> String {
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            () = tokio::time::sleep(CHECK_EVERY) => None,
+            () = tokio::time::sleep(CHECK_INTERVAL) => None,
         };
         if !connection.status().connected() {
             return match event {

@@ -126,7 +126,7 @@ impl Rabbit {
     ///
     /// # Errors
     /// If a queue or exchange exists with other arguments.
-    pub async fn first_contact(&self) -> Result<(), StartError> {
+    pub async fn wait_until_connected(&self) -> Result<(), StartError> {
         self.state.contact().await
     }
 

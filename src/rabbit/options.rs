@@ -136,7 +136,7 @@ impl RabbitOptions {
         queues
     }
 
-    /// True if events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues don't
+    /// Returns true if events wait for a worker in a queue of this name: the inbox, or an organization's. Retry queues don't
     /// count, because expiry there returns an event to the inbox.
     pub(super) fn is_event_queue(&self, name: &str) -> bool {
         let of_organization = |rest: &str| rest.starts_with('.');

@@ -75,22 +75,22 @@ pub(super) fn said(error: &Error) -> Option<(u16, &str)> {
     }
 }
 
-/// True if the queue or exchange is missing (404).
+/// Returns true if the queue or exchange is missing (404).
 pub(super) fn is_missing(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::NOTFOUND)
 }
 
-/// True if the declaration itself is wrong (406).
+/// Returns true if the declaration itself is wrong (406).
 pub(super) fn is_wrong(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::PRECONDITIONFAILED)
 }
 
-/// True if the user lacks a permission (403).
+/// Returns true if the user lacks a permission (403).
 pub(super) fn is_forbidden(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::ACCESSREFUSED)
 }
 
-/// True if another connection has exclusive access (405).
+/// Returns true if another connection has exclusive access (405).
 pub(super) fn is_locked(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::RESOURCELOCKED)
 }

@@ -151,7 +151,7 @@ impl Supervisor {
         std::future::pending().await
     }
 
-    /// True if the inbox is empty, so that no message in it can have killed an earlier process.
+    /// Returns true if the inbox is empty, so that no message in it can have killed an earlier process.
     async fn is_inbox_empty(&self, link: &Link) -> bool {
         link.look(&self.options.queue).await.is_some_and(|inbox| inbox.ready == 0)
     }

@@ -18,9 +18,9 @@ pub(super) type PendingCall = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 #[derive(Default)]
 pub(super) struct PendingWrites {
     /// Writes that no caller waits for.
-    noted: Writes,
+    lazy: Writes,
     /// Writes that a caller waits for.
-    kept: Writes,
+    urgent: Writes,
     /// Writes that are being committed, or whose commit failed.
     leaving: Arc<Writes>,
     /// Number of calls that a caller waited for.
@@ -51,14 +51,14 @@ impl PendingWrites {
 
     /// Returns the pending value of a key, or `None` if the key does not change.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Option<Vec<u8>>> {
-        let newest = self.kept.get(key).or_else(|| self.noted.get(key));
+        let newest = self.urgent.get(key).or_else(|| self.lazy.get(key));
         newest.or_else(|| self.leaving.get(key))
     }
 
     /// Returns the pending values of all keys with this prefix.
     pub(super) fn begins_with(&self, prefix: &[u8]) -> BTreeMap<&[u8], Option<&[u8]>> {
         let mut found = BTreeMap::new();
-        for writes in [self.leaving.as_ref(), &self.noted, &self.kept] {
+        for writes in [self.leaving.as_ref(), &self.lazy, &self.urgent] {
             let from = writes.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
             let rows = from.take_while(|(key, _)| key.starts_with(prefix));
             found.extend(rows.map(|(key, value)| (key.as_slice(), value.as_deref())));
@@ -67,22 +67,22 @@ impl PendingWrites {
     }
 
     /// Adds a call that no caller waits for. It does not delay calls that are waited for.
-    pub(super) fn note(&mut self, call: PendingCall) {
+    pub(super) fn write(&mut self, call: PendingCall) {
         for (key, value) in call {
-            match self.kept.get_mut(&key) {
-                Some(kept) => *kept = value,
+            match self.urgent.get_mut(&key) {
+                Some(urgent) => *urgent = value,
                 None => {
-                    self.noted.insert(key, value);
+                    self.lazy.insert(key, value);
                 }
             }
         }
     }
 
     /// Adds a call that its caller waits for, and drops noted values of the same keys. Returns the number of the call.
-    pub(super) fn keep(&mut self, call: PendingCall) -> u64 {
+    pub(super) fn persist(&mut self, call: PendingCall) -> u64 {
         for (key, value) in call {
-            self.noted.remove(&key);
-            self.kept.insert(key, value);
+            self.lazy.remove(&key);
+            self.urgent.insert(key, value);
         }
         self.calls += 1;
         self.calls
@@ -97,16 +97,16 @@ impl PendingWrites {
 
     /// Reports whether everything is durable.
     pub(super) fn is_empty(&self) -> bool {
-        self.noted.is_empty() && self.kept.is_empty() && self.leaving.is_empty()
+        self.lazy.is_empty() && self.urgent.is_empty() && self.leaving.is_empty()
     }
 
     /// Takes the writes to be made durable and the number of their last call.
     pub(super) fn take(&mut self, scope: Scope) -> (Arc<Writes>, u64) {
         let leaving = Arc::make_mut(&mut self.leaving);
         if scope == Scope::All {
-            leaving.append(&mut self.noted);
+            leaving.append(&mut self.lazy);
         }
-        leaving.append(&mut self.kept);
+        leaving.append(&mut self.urgent);
         if let Some(unended) = &mut self.unended {
             unended.will_have(&self.leaving);
         }

@@ -167,10 +167,10 @@ impl Store for SledStore {
         self.view(read::QUEUES, |view| read::organization_queues(view))
     }
 
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let first = self.apply(&changes, |pending, call| {
             let first = pending.is_empty();
-            pending.note(call);
+            pending.write(call);
             first
         })?;
         if first {
@@ -179,8 +179,8 @@ impl Store for SledStore {
         Ok(())
     }
 
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        let call = self.apply(&changes, PendingWrites::keep)?;
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let call = self.apply(&changes, PendingWrites::persist)?;
         self.committer.wait_durable(call).await
     }
 
@@ -241,7 +241,7 @@ impl Store for SledStore {
                     }
                 }
                 let call = draft.into_call();
-                Ok((recorded, (recorded > 0).then(|| view.pending().keep(call))))
+                Ok((recorded, (recorded > 0).then(|| view.pending().persist(call))))
             })?;
             count += recorded;
             last = call.or(last);
@@ -321,7 +321,7 @@ impl PortableStore for SledStore {
         let (written, call) = self.view(CHANGE, |view| {
             let (written, writes) = transfer::import(view, entries)?;
             self.shared.learned().clear();
-            Ok((written, (!writes.is_empty()).then(|| view.pending().keep(writes))))
+            Ok((written, (!writes.is_empty()).then(|| view.pending().persist(writes))))
         })?;
         if let Some(call) = call {
             self.committer.wait_durable(call).await?;

@@ -92,7 +92,7 @@ impl Sweep {
             }
         }
         let call = draft.into_call();
-        view.pending().note(call);
+        view.pending().write(call);
         Ok(SweepStep::More)
     }
 

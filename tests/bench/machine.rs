@@ -202,7 +202,7 @@ impl Machine {
         let declared =
             rabbit::connect(options.clone(), std::sync::Arc::new(handoffd_engine::ports::metrics::NoMetrics))
                 .expect("a bus");
-        declared.first_contact().await.expect("the topology");
+        declared.wait_until_connected().await.expect("the topology");
         handoffd_engine::ports::bus::Bus::close(&declared).await;
         self.bind_outcomes(&options.outcomes_exchange).await;
     }

@@ -39,12 +39,12 @@ impl EventFile {
         })
     }
 
-    /// True if the file is an event with an organization.
+    /// Returns true if the file is an event with an organization.
     pub fn is_readable(&self) -> bool {
         !self.organization.is_empty()
     }
 
-    /// True if an outcome (contract of the outcomes exchange) belongs to this event.
+    /// Returns true if an outcome (contract of the outcomes exchange) belongs to this event.
     pub fn is_source_of(&self, outcome: &Value) -> bool {
         let data = &outcome["data"];
         let named = if let Some(id) = &self.id {

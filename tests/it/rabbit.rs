@@ -57,7 +57,7 @@ impl Rig {
         let log = Arc::new(Log::default());
         let bus = rabbit::connect(options.clone(), Arc::clone(&log) as _).unwrap();
         bus.serve(served);
-        bus.first_contact().await.unwrap();
+        bus.wait_until_connected().await.unwrap();
         let deliveries = bus.inbox().await;
         let rig = Self { options, bus, deliveries, client: Client::connect(url).await, log };
         rig.ready().await;

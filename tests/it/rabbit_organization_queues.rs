@@ -100,7 +100,7 @@ async fn no_more_than_the_prefetch_is_taken_and_returned_messages_keep_their_pla
     drop(consumption);
     while let Some(delivery) = taken.pop() {
         assert!(!closed.is_cancelled(), "a delivery is still held");
-        assert_eq!(delivery.give_back().await, Settled::Taken);
+        assert_eq!(delivery.requeue().await, Settled::Taken);
     }
     timeout(DEADLINE, closed.cancelled()).await.expect("its channel is closed");
     let mut again = rig.bus.consume(&acme(), 100).await;

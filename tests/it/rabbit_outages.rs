@@ -99,7 +99,7 @@ async fn a_broker_that_is_not_running_yet_is_waited_for() {
     assert!(matches!(bus.announce(announcement("a", "1")).await, Err(BusError::Away)));
     eventually("being unready over the broker", async || bus.unready()[0].contains("can't reach")).await;
     broker.restart();
-    bus.first_contact().await.unwrap();
+    bus.wait_until_connected().await.unwrap();
     bus.close().await;
 }
 

@@ -20,8 +20,8 @@ fn connect(options: &RabbitOptions) -> Rabbit {
     rabbit::connect(options.clone(), Arc::new(NoMetrics)).unwrap()
 }
 
-async fn first_contact(bus: &Rabbit) -> Result<(), StartError> {
-    let contact = timeout(DEADLINE, bus.first_contact()).await;
+async fn wait_until_connected(bus: &Rabbit) -> Result<(), StartError> {
+    let contact = timeout(DEADLINE, bus.wait_until_connected()).await;
     contact.expect("a first contact in time")
 }
 
@@ -92,7 +92,7 @@ async fn declares_exactly_the_contracts_queues_and_exchanges() {
     insta::assert_json_snapshot!("bindings", bindings);
     // A second worker accepts the same topology.
     let second = connect(&rig.options);
-    first_contact(&second).await.unwrap();
+    wait_until_connected(&second).await.unwrap();
     second.close().await;
     rig.finish().await;
 }
@@ -128,7 +128,7 @@ async fn a_queue_that_differs_is_named_with_its_argument() {
             let options = RabbitOptions { declare, ..options(url) };
             if declare == Declare::Check {
                 let maker = connect(&RabbitOptions { declare: Declare::Create, ..options.clone() });
-                first_contact(&maker).await.unwrap();
+                wait_until_connected(&maker).await.unwrap();
                 maker.close().await;
                 client.delete_queue(&options.queue).await;
             }
@@ -136,7 +136,7 @@ async fn a_queue_that_differs_is_named_with_its_argument() {
             let table = changed(&options, argument, value.as_ref());
             client.channel().queue_declare(queue, durable(), table).await.unwrap();
             let bus = connect(&options);
-            let error = first_contact(&bus).await.unwrap_err();
+            let error = wait_until_connected(&bus).await.unwrap_err();
             let StartError::Differs { what, name, argument: named, .. } = &error else {
                 panic!("{error}");
             };
@@ -156,7 +156,7 @@ async fn an_exchange_that_differs_is_named_too() {
     let name = options.outcomes_exchange.as_str().into();
     client.channel().exchange_declare(name, ExchangeKind::Direct, durable, FieldTable::default()).await.unwrap();
     let bus = connect(&options);
-    let error = first_contact(&bus).await.unwrap_err().to_string();
+    let error = wait_until_connected(&bus).await.unwrap_err().to_string();
     assert!(error.contains(&options.outcomes_exchange), "{error}");
     assert!(error.contains("type") && error.contains("topic") && error.contains("direct"), "{error}");
     bus.close().await;
@@ -172,7 +172,7 @@ async fn an_exchange_may_have_other_arguments() {
     for declare in [Declare::Create, Declare::Check] {
         let options = RabbitOptions { declare, ..options(url) };
         let maker = connect(&RabbitOptions { declare: Declare::Create, ..options.clone() });
-        first_contact(&maker).await.unwrap();
+        wait_until_connected(&maker).await.unwrap();
         maker.close().await;
         for name in [&options.events_exchange, &options.outcomes_exchange] {
             let of_its_own = ExchangeDeclareOptions { durable: true, auto_delete: true, ..Default::default() };
@@ -182,7 +182,7 @@ async fn an_exchange_may_have_other_arguments() {
             client.channel().exchange_declare(name, ExchangeKind::Topic, of_its_own, unrouted.clone()).await.unwrap();
         }
         let bus = connect(&options);
-        first_contact(&bus).await.unwrap();
+        wait_until_connected(&bus).await.unwrap();
         bus.close().await;
 
         let transient = ExchangeDeclareOptions::default();
@@ -190,7 +190,7 @@ async fn an_exchange_may_have_other_arguments() {
         client.channel().exchange_delete(name(), ExchangeDeleteOptions::default()).await.unwrap();
         client.channel().exchange_declare(name(), ExchangeKind::Topic, transient, unrouted.clone()).await.unwrap();
         let bus = connect(&options);
-        let error = first_contact(&bus).await.unwrap_err().to_string();
+        let error = wait_until_connected(&bus).await.unwrap_err().to_string();
         assert!(error.contains(&options.outcomes_exchange) && error.contains("durable"), "{error}");
         bus.close().await;
     }
@@ -201,7 +201,7 @@ async fn a_delay_that_the_broker_can_not_take_is_an_error() {
     let mut options = options(Broker::shared());
     options.delays = vec![("4000d".into(), Duration::from_secs(4000 * 86_400))];
     let bus = connect(&options);
-    let error = first_contact(&bus).await.unwrap_err();
+    let error = wait_until_connected(&bus).await.unwrap_err();
     assert!(matches!(error, StartError::Refused { .. }), "{error}");
     assert!(error.to_string().contains(&options.retry_queue(0)), "{error}");
     bus.close().await;
@@ -221,9 +221,9 @@ async fn a_worker_that_only_checks_waits_for_what_is_missing() {
     );
     says(&bus, &all).await;
     let maker = connect(&RabbitOptions { declare: Declare::Create, ..checks.clone() });
-    first_contact(&maker).await.unwrap();
+    wait_until_connected(&maker).await.unwrap();
     maker.close().await;
-    first_contact(&bus).await.unwrap();
+    wait_until_connected(&bus).await.unwrap();
     bus.serve(rabbit::OrganizationSet::default());
     let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
@@ -263,7 +263,7 @@ async fn another_node_is_used_if_one_is_stopped_or_frozen() {
     ];
     let options = RabbitOptions { urls: urls.map(Into::into).to_vec(), ..options(broker) };
     let bus = connect(&options);
-    first_contact(&bus).await.unwrap();
+    wait_until_connected(&bus).await.unwrap();
     bus.close().await;
     // Commands use the same list.
     Publisher::connect(&options).await.unwrap().close().await;

@@ -37,29 +37,29 @@ mod cases {
     pub async fn a_record_is_read_as_written(store: S) {
         let (key, record) = (key("org", "evt"), finished("ses", 1, at(0)));
         assert_eq!(store.record(&key).await.unwrap(), None);
-        store.keep(vec![change(&key, &record)]).await.unwrap();
+        store.persist(vec![change(&key, &record)]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), Some(record));
     }
 
     pub async fn the_newest_record_wins(store: S) {
         let key = key("org", "evt");
         let mut record = in_hand("ses", at(0));
-        store.note(vec![change(&key, &record)]).await.unwrap();
+        store.write(vec![change(&key, &record)]).await.unwrap();
         record.phase = Phase::Waiting;
         record.attempts = 2;
-        store.note(vec![change(&key, &record)]).await.unwrap();
+        store.write(vec![change(&key, &record)]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), Some(record));
         let record = finished("ses", 1, at(5));
-        store.keep(vec![change(&key, &record)]).await.unwrap();
+        store.persist(vec![change(&key, &record)]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), Some(record));
     }
 
     pub async fn events_of_different_organizations_are_distinct(store: S) {
         let (one, other) = (key("one", "evt"), key("other", "evt"));
         let record = finished("ses", 1, at(0));
-        store.note(vec![change(&one, &record)]).await.unwrap();
+        store.write(vec![change(&one, &record)]).await.unwrap();
         assert_eq!(store.record(&other).await.unwrap(), None);
-        store.note(vec![change(&other, &finished("ses", 2, at(1)))]).await.unwrap();
+        store.write(vec![change(&other, &finished("ses", 2, at(1)))]).await.unwrap();
         assert_eq!(store.record(&one).await.unwrap(), Some(record));
         let of_both = OutcomeFilter { event_id: Some("evt".to_owned()), ..OutcomeFilter::default() };
         assert_eq!(all(&store, &of_both, 1).await.len(), 2);
@@ -71,10 +71,10 @@ mod cases {
         for (nth, one) in (0..).zip(names) {
             for (mth, other) in (0..).zip(names) {
                 let record = finished("ses", nth * 100 + mth, at(0));
-                store.note(vec![change(&key(one, other), &record)]).await.unwrap();
+                store.write(vec![change(&key(one, other), &record)]).await.unwrap();
                 let opening = SessionState::Opening;
                 let entry = session_change(one, other, &format!("{nth}-{mth}"), opening, at(0));
-                store.note(vec![entry]).await.unwrap();
+                store.write(vec![entry]).await.unwrap();
                 expected.push((key(one, other), record, format!("{nth}-{mth}")));
             }
         }
@@ -90,10 +90,10 @@ mod cases {
     pub async fn a_session_lists_its_entries_oldest_first(store: S) {
         for (event, second) in [("c", 1), ("a", 3), ("b", 2), ("d", 2)] {
             let entry = session_change("org", "ses", event, SessionState::Opening, at(second));
-            store.note(vec![entry]).await.unwrap();
+            store.write(vec![entry]).await.unwrap();
         }
         let other = session_change("org", "ses2", "x", SessionState::Opening, at(0));
-        store.note(vec![other]).await.unwrap();
+        store.write(vec![other]).await.unwrap();
         let entries = store.session(&"org".into(), &"ses".into()).await.unwrap();
         let events: Vec<_> = entries.iter().map(|entry| entry.event_id.as_str()).collect();
         assert_eq!(events, ["c", "b", "d", "a"]);
@@ -104,7 +104,7 @@ mod cases {
         for (event, state, second) in
             [("first", SessionState::Opening, 1), ("second", SessionState::Opening, 2), ("first", open.clone(), 3)]
         {
-            store.note(vec![session_change("org", "ses", event, state, at(second))]).await.unwrap();
+            store.write(vec![session_change("org", "ses", event, state, at(second))]).await.unwrap();
         }
         let entry =
             |event: &str, state| SessionEntry { event_id: event.into(), state, handed_off: None, closing: None };
@@ -116,7 +116,7 @@ mod cases {
 
     pub async fn a_contact_is_found_in_any_case(store: S) {
         let remembered = contact_change("org", "Ann.O'Brien@Example.com", 7, at(0));
-        store.note(vec![remembered]).await.unwrap();
+        store.write(vec![remembered]).await.unwrap();
         for (organization, email, expected) in [
             ("org", "ann.o'brien@example.COM", Some(contact(7))),
             ("org", "ann.obrien@example.com", None),
@@ -128,7 +128,7 @@ mod cases {
     }
 
     pub async fn an_old_contact_is_ignored(store: S) {
-        store.note(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
+        store.write(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
         for (not_before, expected) in [(10, Some(contact(7))), (11, None)] {
             let found = store.contact(&"org".into(), "a@b.c", at(not_before)).await.unwrap();
             assert_eq!(found, expected);
@@ -136,9 +136,9 @@ mod cases {
     }
 
     pub async fn a_forgotten_contact_is_gone(store: S) {
-        store.keep(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
+        store.persist(vec![contact_change("org", "a@b.c", 7, at(10))]).await.unwrap();
         let forget = Change::ForgetContact { organization: "org".into(), email: "A@B.C".to_owned() };
-        store.note(vec![forget.clone(), forget]).await.unwrap();
+        store.write(vec![forget.clone(), forget]).await.unwrap();
         let found = store.contact(&"org".into(), "a@b.c", Timestamp::MIN).await.unwrap();
         assert_eq!(found, None);
     }
@@ -146,11 +146,11 @@ mod cases {
     pub async fn environment_knowledge_is_replaced(store: S) {
         assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
         let learned = Learned { queue_undeclared: true, placeholder: Some(contact(3)), ..Learned::default() };
-        store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
+        store.persist(vec![Change::Learned("org".into(), learned)]).await.unwrap();
         assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
         assert_eq!(store.learned(&"other".into()).await.unwrap(), Learned::default());
         let forgotten = Change::Learned("org".into(), Learned::default());
-        store.note(vec![forgotten]).await.unwrap();
+        store.write(vec![forgotten]).await.unwrap();
         assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
     }
 
@@ -158,49 +158,49 @@ mod cases {
         let saved = |id: &str, document: &str| SavedOrganization { id: id.into(), document: document.to_owned() };
         assert_eq!(store.organizations().await.unwrap(), []);
         let (one, other) = (saved("b\0", "{\"a\":1}"), saved("a", "é"));
-        store.keep(vec![Change::Organization(one.clone())]).await.unwrap();
-        store.note(vec![Change::Organization(other.clone())]).await.unwrap();
+        store.persist(vec![Change::Organization(one.clone())]).await.unwrap();
+        store.write(vec![Change::Organization(other.clone())]).await.unwrap();
         assert_eq!(store.organizations().await.unwrap(), [other.clone(), one], "by id");
         let longest = saved("b\0", &"x".repeat(SavedOrganization::LONGEST));
-        store.keep(vec![Change::Organization(longest.clone())]).await.unwrap();
+        store.persist(vec![Change::Organization(longest.clone())]).await.unwrap();
         assert_eq!(store.organizations().await.unwrap(), [other, longest.clone()]);
         let forget = Change::ForgetOrganization("a".into());
-        store.keep(vec![forget.clone(), forget]).await.unwrap();
+        store.persist(vec![forget.clone(), forget]).await.unwrap();
         store.sweep(Timestamp::MAX).await.unwrap();
         assert_eq!(store.organizations().await.unwrap(), [longest], "no sweep takes it");
     }
 
     pub async fn a_pause_lasts_until_it_ends(store: S) {
-        store.keep(vec![Change::Pause("b".into(), at(2)), Change::Pause("a".into(), at(1))]).await.unwrap();
+        store.persist(vec![Change::Pause("b".into(), at(2)), Change::Pause("a".into(), at(1))]).await.unwrap();
         store.sweep(Timestamp::MAX).await.unwrap();
         assert_eq!(store.pauses().await.unwrap(), [("a".into(), at(1)), ("b".into(), at(2))]);
-        store.keep(vec![Change::Resume("a".into()), Change::Resume("c".into())]).await.unwrap();
+        store.persist(vec![Change::Resume("a".into()), Change::Resume("c".into())]).await.unwrap();
         assert_eq!(store.pauses().await.unwrap(), [("b".into(), at(2))]);
     }
 
     pub async fn a_declared_queue_is_remembered_until_it_is_forgotten(store: S) {
         assert_eq!(store.organization_queues().await.unwrap(), []);
         let declared = |id: &str, second| Change::OrganizationQueue(id.into(), at(second));
-        store.keep(vec![declared("b", 1), declared("a\0", 2)]).await.unwrap();
-        store.note(vec![declared("b", 3), Change::Pause("b".into(), at(4))]).await.unwrap();
+        store.persist(vec![declared("b", 1), declared("a\0", 2)]).await.unwrap();
+        store.write(vec![declared("b", 3), Change::Pause("b".into(), at(4))]).await.unwrap();
         store.sweep(Timestamp::MAX).await.unwrap();
         let queues = [("a\0".into(), at(2)), ("b".into(), at(3))];
         assert_eq!(store.organization_queues().await.unwrap(), queues, "by id, and no sweep removes any");
         let forget = |id: &str| Change::ForgetOrganizationQueue(id.into());
-        store.keep(vec![forget("b"), forget("c")]).await.unwrap();
+        store.persist(vec![forget("b"), forget("c")]).await.unwrap();
         assert_eq!(store.organization_queues().await.unwrap(), [("a\0".into(), at(2))]);
         assert_eq!(store.pauses().await.unwrap(), [("b".into(), at(4))], "a pause is another thing");
     }
 
     pub async fn nothing_is_done_after_close(store: S) {
         let changes = vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))];
-        store.keep(changes.clone()).await.unwrap();
+        store.persist(changes.clone()).await.unwrap();
         assert!(store.bytes().await.unwrap() > 0);
         store.close().await.unwrap();
         let closed = |error: StoreError| matches!(error, StoreError::Closed);
         assert!(closed(store.record(&key("org", "evt")).await.unwrap_err()));
-        assert!(closed(store.note(changes.clone()).await.unwrap_err()));
-        assert!(closed(store.keep(changes).await.unwrap_err()));
+        assert!(closed(store.write(changes.clone()).await.unwrap_err()));
+        assert!(closed(store.persist(changes).await.unwrap_err()));
         assert!(closed(store.sweep(at(0)).await.unwrap_err()));
         assert!(closed(store.outcomes(&OutcomeFilter::default(), None, 1).await.unwrap_err()));
         store.close().await.unwrap();
@@ -212,12 +212,12 @@ async fn a_crash_of_the_model_loses_unsynced_notes() {
     let store = MemoryStore::new();
     let (kept, noted) = (key("org", "kept"), key("org", "noted"));
     let record = finished("ses", 1, at(0));
-    store.note(vec![change(&noted, &record)]).await.unwrap();
-    store.keep(vec![change(&kept, &record)]).await.unwrap();
+    store.write(vec![change(&noted, &record)]).await.unwrap();
+    store.persist(vec![change(&kept, &record)]).await.unwrap();
     store.crash();
     assert_eq!(store.record(&kept).await.unwrap(), Some(record.clone()));
     assert_eq!(store.record(&noted).await.unwrap(), None);
-    store.note(vec![change(&noted, &record)]).await.unwrap();
+    store.write(vec![change(&noted, &record)]).await.unwrap();
     store.close().await.unwrap();
     store.crash();
     assert_eq!(store.record(&noted).await.unwrap(), Some(record));

@@ -28,7 +28,7 @@ fn number(event: u32) -> EventKey {
 pub async fn filled(path: &Path) {
     let store = opened(path);
     let changes = (0..EVENTS).map(|event| change(&number(event), &finished("ses", event.into(), at(event.into()))));
-    store.keep(changes.collect()).await.unwrap();
+    store.persist(changes.collect()).await.unwrap();
     store.close().await.unwrap();
 }
 
@@ -118,7 +118,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     filled(&path).await;
     let store = open_as(&path, CorruptionPolicy::Quarantine);
     let learned = Learned { customer_required: true, ..Learned::default() };
-    store.keep(vec![Change::Learned("org".into(), learned)]).await.unwrap();
+    store.persist(vec![Change::Learned("org".into(), learned)]).await.unwrap();
     assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
     garble(&path);
     let problem = met(&store).await;
@@ -133,7 +133,7 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     }
     assert_eq!(store.outcomes(&OutcomeFilter::default(), None, 9).await.unwrap().found, []);
     let record = finished("ses", 1, at(1));
-    store.keep(vec![change(&number(1), &record)]).await.unwrap();
+    store.persist(vec![change(&number(1), &record)]).await.unwrap();
     store.close().await.unwrap();
     let store = open_as(&path, CorruptionPolicy::Stop);
     assert_eq!(store.record(&number(1)).await.unwrap(), Some(record));
@@ -182,7 +182,7 @@ async fn a_store_configured_to_stop_on_damage_stays_in_place() {
     let damaged = |problem: &Option<StoreError>| matches!(problem, Some(StoreError::Damaged { .. }));
     timeout(Duration::from_secs(20), health.wait_for(damaged)).await.expect("damage").unwrap();
     assert!(matches!(store.record(&number(1)).await, Err(StoreError::Damaged { .. })));
-    assert!(matches!(store.keep(Vec::new()).await, Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.persist(Vec::new()).await, Err(StoreError::Damaged { .. })));
     assert!(corrupt(folder.path()).is_empty());
     assert!(store.quarantined().borrow().is_none());
 }
@@ -217,7 +217,7 @@ async fn a_store_that_only_seems_damaged_is_kept() {
     lies.store(true, Ordering::SeqCst);
     let record = finished("ses", 1, at(1));
     let new = key("org", "new");
-    store.keep(vec![change(&new, &record)]).await.unwrap_err();
+    store.persist(vec![change(&new, &record)]).await.unwrap_err();
     assert!(matches!(store.record(&new).await, Err(StoreError::Suspect { .. })), "it is examined");
     let mut health = store.health();
     timeout(Duration::from_secs(20), health.wait_for(Option::is_none)).await.expect("a store that works").unwrap();
@@ -238,7 +238,7 @@ async fn pending_writes_to_a_damaged_store_are_not_in_the_new_one() {
     let record = finished("ses", 1, at(1));
     let new = key("org", "new");
     let (kept, _noted) =
-        tokio::join!(store.keep(vec![change(&new, &record)]), store.note(vec![change(&number(3), &record)]));
+        tokio::join!(store.persist(vec![change(&new, &record)]), store.write(vec![change(&number(3), &record)]));
     kept.unwrap_err();
     replaced(&store).await;
     assert_eq!(store.record(&new).await.unwrap(), None);
@@ -264,7 +264,7 @@ async fn a_new_store_begins_no_event_before_acceptance_across_restarts() {
     };
     refuses(&store).await;
     let saved = SavedOrganization { id: "org".into(), document: "{}".to_owned() };
-    store.keep(vec![Change::Organization(saved.clone())]).await.unwrap();
+    store.persist(vec![Change::Organization(saved.clone())]).await.unwrap();
     store.close().await.unwrap();
     drop(store);
 

@@ -86,7 +86,7 @@ async fn keep_returns_after_the_disk_has_synced() {
     let returned = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&returned);
     let keep = tokio::spawn(async move {
-        store.keep(one_change("evt")).await.unwrap();
+        store.persist(one_change("evt")).await.unwrap();
         flag.store(true, Ordering::SeqCst);
     });
     tokio::task::block_in_place(|| gated.wait_until_asked());
@@ -105,7 +105,7 @@ async fn all_waiting_writes_share_one_sync() {
     let gated = Gated::open(&folder.path().join("store"));
     let keep = |event: String| {
         let store = Arc::clone(&gated.store);
-        tokio::spawn(async move { store.keep(one_change(&event)).await })
+        tokio::spawn(async move { store.persist(one_change(&event)).await })
     };
     let first = keep("first".to_owned());
     tokio::task::block_in_place(|| gated.wait_until_asked());
@@ -134,7 +134,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
     let folder = tempfile::tempdir().unwrap();
     let gated = Gated::open(&folder.path().join("store"));
     gated.let_through.send(Verdict::Fails).unwrap();
-    let error = gated.store.keep(one_change("evt")).await.unwrap_err();
+    let error = gated.store.persist(one_change("evt")).await.unwrap_err();
     assert!(error.to_string().contains("no space left"), "{error}");
     assert!(gated.store.record(&key("", "")).await.is_err(), "what /readyz asks");
     assert!(gated.health.borrow().as_ref().is_some_and(|problem| problem.to_string().contains("no space left")));
@@ -143,14 +143,14 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
         gated.let_through.send(Verdict::Works).unwrap();
     }
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
-    while gated.store.note(Vec::new()).await.is_err() {
+    while gated.store.write(Vec::new()).await.is_err() {
         assert!(std::time::Instant::now() < deadline, "it never worked again");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // Reported after the store works again, so a moment later.
     let mut health = gated.health.clone();
     tokio::time::timeout(Duration::from_secs(20), health.wait_for(Option::is_none)).await.unwrap().unwrap();
-    gated.store.keep(one_change("later")).await.unwrap();
+    gated.store.persist(one_change("later")).await.unwrap();
     assert!(gated.store.record(&key("org", "evt")).await.unwrap().is_some());
     gated.close().await;
     let store = opened(&folder.path().join("store"));
@@ -173,7 +173,7 @@ async fn flushes_are_measured() {
     let counter = Arc::new(Counter::default());
     let options = options(&folder.path().join("store"));
     let store = open(&options, counter.clone()).unwrap().store;
-    store.keep(one_change("evt")).await.unwrap();
+    store.persist(one_change("evt")).await.unwrap();
     assert_eq!(counter.0.load(Ordering::SeqCst), 1);
     store.close().await.unwrap();
 }
@@ -182,7 +182,7 @@ async fn flushes_are_measured() {
 async fn notes_reach_the_disk_by_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let gated = Gated::open(&folder.path().join("store"));
-    gated.store.note(one_change("evt")).await.unwrap();
+    gated.store.write(one_change("evt")).await.unwrap();
     tokio::task::spawn_blocking(move || {
         gated.wait_until_asked();
         gated
@@ -198,7 +198,7 @@ async fn a_dropped_store_releases_its_folder_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("deep/er/store");
     let store = opened(&path);
-    store.note(one_change("evt")).await.unwrap();
+    store.write(one_change("evt")).await.unwrap();
     drop(store);
     let store = opened(&path);
     assert!(store.record(&key("org", "evt")).await.unwrap().is_some());
@@ -279,7 +279,7 @@ async fn a_damaged_store_is_set_aside_complete() {
         let path = folder.path().join("store");
         let store = opened(&path);
         for number in 0..200 {
-            store.keep(one_change(&format!("evt{number}"))).await.unwrap();
+            store.persist(one_change(&format!("evt{number}"))).await.unwrap();
         }
         store.close().await.unwrap();
         drop(store);
@@ -293,7 +293,7 @@ async fn a_damaged_store_is_set_aside_complete() {
         assert!(aside.path.join("db").exists(), "{name}");
         let file_name = aside.path.file_name().unwrap().to_str().unwrap();
         assert!(file_name.starts_with("store.corrupt-2"), "{name}: {file_name}");
-        opened.store.keep(one_change("new")).await.unwrap();
+        opened.store.persist(one_change("new")).await.unwrap();
         assert!(opened.store.record(&key("org", "evt1")).await.unwrap().is_none());
         opened.store.close().await.unwrap();
     }
@@ -307,7 +307,7 @@ async fn an_unfinished_snapshot_is_not_damage() {
     let path = folder.path().join("store");
     for content in ["", "half of a snapshot, with no checksum"] {
         let store = opened(&path);
-        store.keep(one_change("evt")).await.unwrap();
+        store.persist(one_change("evt")).await.unwrap();
         store.close().await.unwrap();
         drop(store);
         fs::write(path.join("snap.FFFFFFFFFFFFFFFF.generating"), content).unwrap();
@@ -334,8 +334,8 @@ async fn ids_of_maximum_length_are_stored_and_found() {
     for number in 0..40 {
         let event = format!("{}{number}", &long[..4 * 253]);
         let record = finished(&long, number, at(0));
-        store.note(vec![change(&key(&long, &event), &in_hand(&long, at(0)))]).await.unwrap();
-        store.keep(vec![change(&key(&long, &event), &record)]).await.unwrap();
+        store.write(vec![change(&key(&long, &event), &in_hand(&long, at(0)))]).await.unwrap();
+        store.persist(vec![change(&key(&long, &event), &record)]).await.unwrap();
     }
     let of_session = OutcomeFilter {
         session: Some(long.as_str().into()),

@@ -47,7 +47,7 @@ mod cases {
             change(&key("org", "evt\0three"), &in_hand("größe", at(3))),
             change(&key("org", "other"), &dead("else", at(0))),
         ];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         for (id, expected) in [
             ("Evt_100%", &["Evt_100%"][..]),
             ("evt_1", &["Evt_100%"]),
@@ -71,9 +71,9 @@ mod cases {
         for (event, second) in [("b", 2), ("d", 2), ("a", 3), ("c", 1)] {
             let mut record = in_hand("ses", at(second));
             record.phase = if event == "b" { Phase::Waiting } else { Phase::InHand };
-            store.note(vec![change(&key("org", event), &record)]).await.unwrap();
+            store.write(vec![change(&key("org", event), &record)]).await.unwrap();
         }
-        store.keep(vec![change(&key("org", "done"), &finished("ses", 1, at(9)))]).await.unwrap();
+        store.persist(vec![change(&key("org", "done"), &finished("ses", 1, at(9)))]).await.unwrap();
         for limit in [1, 2, 3, 4, 5] {
             let mut scan = EventScan { unfinished_only: true, limit, ..EventScan::default() };
             let mut all = Vec::new();
@@ -94,7 +94,7 @@ mod cases {
             change(&key("one", "evt"), &in_hand("ses", at(1))),
             change(&key("two", "evt"), &in_hand("ses", at(2))),
         ];
-        store.note(changes).await.unwrap();
+        store.write(changes).await.unwrap();
         let of = |organization: &str| EventScan { organization: Some(organization.into()), ..by_id("evt") };
         let scanned = store.scan(&of("one")).await.unwrap();
         assert_eq!(scanned.found.len(), 1);
@@ -109,7 +109,7 @@ mod cases {
             change(&open, &in_hand("ses", at(1))),
             change(&done, &finished("ses", 1, at(1))),
         ];
-        store.note(changes).await.unwrap();
+        store.write(changes).await.unwrap();
         let discard = Milestone::discarded(at(5), "token (ann)");
         let all_of_them = [died.clone(), open.clone(), done.clone(), key("org", "unknown")];
         assert_eq!(store.record_discards(&all_of_them, &discard).await.unwrap(), 1);
@@ -127,24 +127,24 @@ mod cases {
     pub async fn a_queued_event_is_noted_until_it_is_begun(store: S) {
         let (begun, known, waits) = (key("org", "begun"), key("org", "known"), key("org", "waits"));
         for key in [&begun, &known, &waits] {
-            store.note(vec![Change::Queued(key.clone(), note("ses", at(1)))]).await.unwrap();
+            store.write(vec![Change::Queued(key.clone(), note("ses", at(1)))]).await.unwrap();
         }
         assert_eq!(store.queued(9).await.unwrap().len(), 3);
         assert_eq!(store.queued(2).await.unwrap().len(), 2);
-        store.note(vec![change(&begun, &in_hand("ses", at(2)))]).await.unwrap();
-        store.note(vec![Change::ForgetQueued(known)]).await.unwrap();
+        store.write(vec![change(&begun, &in_hand("ses", at(2)))]).await.unwrap();
+        store.write(vec![Change::ForgetQueued(known)]).await.unwrap();
         assert_eq!(store.queued(9).await.unwrap(), [(waits.clone(), note("ses", at(1)))]);
         // In one call, and an event that is queued again.
         let changes = vec![Change::Queued(waits.clone(), note("ses", at(3))), change(&waits, &dead("ses", at(4)))];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         assert_eq!(store.queued(9).await.unwrap(), []);
-        store.keep(vec![Change::Queued(waits.clone(), note("ses", at(5)))]).await.unwrap();
+        store.persist(vec![Change::Queued(waits.clone(), note("ses", at(5)))]).await.unwrap();
         assert_eq!(store.queued(9).await.unwrap(), [(waits, note("ses", at(5)))]);
     }
 
     pub async fn notes_of_queued_events_are_no_events_and_expire(store: S) {
         let key = key("org", "evt");
-        store.keep(vec![Change::Queued(key.clone(), note("ses", at(1)))]).await.unwrap();
+        store.persist(vec![Change::Queued(key.clone(), note("ses", at(1)))]).await.unwrap();
         assert_eq!(store.record(&key).await.unwrap(), None);
         assert_eq!(found(&store, &by_id("evt")).await, Vec::<String>::new());
         assert_eq!(

@@ -73,21 +73,21 @@ async fn only_the_owner_changes_what_is_stored_about_an_event() {
                 contact_change("org\0", "a@b.c", 7, at(0)),
             ]
         };
-        assert!(is_fenced(&store.keep(changes(&first, in_hand("ses", at(0)))).await), "nobody owns it");
+        assert!(is_fenced(&store.persist(changes(&first, in_hand("ses", at(0)))).await), "nobody owns it");
         backend.own(&first).await;
-        store.keep(changes(&first, in_hand("ses", at(0)))).await.unwrap();
+        store.persist(changes(&first, in_hand("ses", at(0)))).await.unwrap();
         backend.own(&second).await;
         let forget = Change::ForgetContact { organization: "org\0".into(), email: "a@b.c".to_owned() };
         for void in [&first, &claim("org\0", 1, 2), &claim("org\0", 2, 1)] {
-            assert!(is_fenced(&store.keep(changes(void, finished("ses", 1, at(9)))).await), "{void:?}");
-            assert!(is_fenced(&store.keep(vec![Change::Guard(void.clone()), forget.clone()]).await), "{void:?}");
-            _ = store.note(changes(void, finished("ses", 1, at(9)))).await;
+            assert!(is_fenced(&store.persist(changes(void, finished("ses", 1, at(9)))).await), "{void:?}");
+            assert!(is_fenced(&store.persist(vec![Change::Guard(void.clone()), forget.clone()]).await), "{void:?}");
+            _ = store.write(changes(void, finished("ses", 1, at(9)))).await;
         }
         assert_eq!(store.record(&event).await.unwrap(), Some(in_hand("ses", at(0))));
         assert!(store.contact(&"org\0".into(), "a@b.c", Timestamp::MIN).await.unwrap().is_some());
-        store.keep(changes(&second, finished("ses", 1, at(9)))).await.unwrap();
+        store.persist(changes(&second, finished("ses", 1, at(9)))).await.unwrap();
         assert_eq!(store.record(&event).await.unwrap(), Some(finished("ses", 1, at(9))));
-        store.keep(vec![Change::Guard(second.clone()), forget]).await.unwrap();
+        store.persist(vec![Change::Guard(second.clone()), forget]).await.unwrap();
         assert_eq!(store.contact(&"org\0".into(), "a@b.c", Timestamp::MIN).await.unwrap(), None);
         store.close().await.unwrap();
     }
@@ -102,8 +102,8 @@ async fn the_first_end_of_an_event_stands() {
             let entry = session_change("org", "ses", "evt", SessionState::Dead, at(number));
             vec![Change::Guard(owner.clone()), change(&event, &finished("ses", 1, at(number))), entry]
         };
-        store.keep(ends(1)).await.unwrap();
-        let late = store.keep(ends(2)).await;
+        store.persist(ends(1)).await.unwrap();
+        let late = store.persist(ends(2)).await;
         assert!(matches!(late, Err(StoreError::Superseded)), "{late:?}");
         assert_eq!(store.record(&event).await.unwrap(), Some(finished("ses", 1, at(1))));
         assert_eq!(store.session(&"org".into(), &SessionId::from("ses")).await.unwrap().len(), 1);
@@ -123,7 +123,7 @@ async fn a_fenced_event_does_not_fail_the_others_of_its_batch() {
             let (claim, organization) = if is_mine { (mine.clone(), "mine") } else { (lost.clone(), "lost") };
             let key = key(organization, &number.to_string());
             tokio::spawn(async move {
-                let result = store.keep(vec![Change::Guard(claim), change(&key, &finished("ses", 1, at(0)))]).await;
+                let result = store.persist(vec![Change::Guard(claim), change(&key, &finished("ses", 1, at(0)))]).await;
                 (is_mine, result, store.record(&key).await.unwrap().is_some())
             })
         });
@@ -149,7 +149,7 @@ async fn a_commit_waits_for_a_takeover_under_way() {
     let commit = tokio::spawn({
         let store = store.clone();
         let changes = vec![Change::Guard(owner), change(&event, &finished("ses", 1, at(0)))];
-        async move { store.keep(changes).await }
+        async move { store.persist(changes).await }
     });
     eventually("a commit that waits, or is over", async || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%held AS%'";

@@ -58,12 +58,12 @@ async fn compare(operations: Vec<Operation>, opened: impl AsyncFn() -> Arc<dyn S
     for operation in operations {
         match operation {
             Operation::Note(changes) => {
-                model.note(changes.clone()).await.unwrap();
-                store.note(changes).await.unwrap();
+                model.write(changes.clone()).await.unwrap();
+                store.write(changes).await.unwrap();
             }
             Operation::Keep(changes) => {
-                model.keep(changes.clone()).await.unwrap();
-                store.keep(changes).await.unwrap();
+                model.persist(changes.clone()).await.unwrap();
+                store.persist(changes).await.unwrap();
             }
             Operation::Sweep(before) => {
                 let expected = model.sweep(before).await.unwrap();

@@ -36,7 +36,7 @@ mod cases {
     pub async fn outcomes_are_newest_first(store: S) {
         for (event, second) in [("b", 2), ("d", 2), ("a", 3), ("c", 1)] {
             let record = finished("ses", 1, at(second));
-            store.note(vec![change(&key("org", event), &record)]).await.unwrap();
+            store.write(vec![change(&key("org", event), &record)]).await.unwrap();
         }
         for limit in [1, 2, 3, 4, 5] {
             let found = all(&store, &OutcomeFilter::default(), limit).await;
@@ -53,7 +53,7 @@ mod cases {
             change(&key("org", "dead"), &dead("ses", at(1))),
             change(&key("org", "done"), &chat("ses", 1, at(0))),
         ];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         assert_eq!(ids(&all(&store, &OutcomeFilter::default(), 9).await), ["dead", "done"]);
         let by_id = OutcomeFilter { event_id: Some("waiting".to_owned()), ..OutcomeFilter::default() };
         assert!(all(&store, &by_id, 9).await.is_empty());
@@ -71,7 +71,7 @@ mod cases {
             change(&key("two", "e4"), &closing),
             change(&key("two", "e1"), &in_hand("ses_1", at(50))),
         ];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
     }
 
     type Set = fn(&mut OutcomeFilter);
@@ -138,11 +138,11 @@ mod cases {
 
     pub async fn a_replayed_event_leaves_no_trace_of_its_failure(store: S) {
         let key = key("org", "evt");
-        store.keep(vec![change(&key, &dead("ses", at(1)))]).await.unwrap();
-        store.note(vec![change(&key, &in_hand("ses", at(2)))]).await.unwrap();
+        store.persist(vec![change(&key, &dead("ses", at(1)))]).await.unwrap();
+        store.write(vec![change(&key, &in_hand("ses", at(2)))]).await.unwrap();
         assert!(all(&store, &OutcomeFilter::default(), 10).await.is_empty());
         let record = finished("ses", 1, at(3));
-        store.keep(vec![change(&key, &record)]).await.unwrap();
+        store.persist(vec![change(&key, &record)]).await.unwrap();
         for filter in
             [OutcomeFilter::default(), OutcomeFilter { session: Some("ses".into()), ..OutcomeFilter::default() }]
         {
@@ -155,12 +155,12 @@ mod cases {
     pub async fn pages_stay_put_while_outcomes_are_added(store: S) {
         for number in 0..10u8 {
             let record = finished("ses", number.into(), at(number.into()));
-            store.note(vec![change(&key("org", &format!("e{number}")), &record)]).await.unwrap();
+            store.write(vec![change(&key("org", &format!("e{number}")), &record)]).await.unwrap();
         }
         let first = store.outcomes(&OutcomeFilter::default(), None, 4).await.unwrap();
         assert_eq!(ids(&first.found), ["e9", "e8", "e7", "e6"]);
         let late = finished("ses", 99, at(99));
-        store.keep(vec![change(&key("org", "late"), &late)]).await.unwrap();
+        store.persist(vec![change(&key("org", "late"), &late)]).await.unwrap();
         let second = store.outcomes(&OutcomeFilter::default(), first.next.as_ref(), 4).await.unwrap();
         assert_eq!(ids(&second.found), ["e5", "e4", "e3", "e2"]);
         let third = store.outcomes(&OutcomeFilter::default(), second.next.as_ref(), 4).await.unwrap();
@@ -175,7 +175,7 @@ mod cases {
     }
 
     pub async fn a_page_without_outcomes_is_empty(store: S) {
-        store.note(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
+        store.write(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
         let page = store.outcomes(&OutcomeFilter::default(), None, 0).await.unwrap();
         assert_eq!(page, OutcomePage::default());
     }
@@ -194,7 +194,7 @@ mod cases {
             changes.push(session_change("org", &session, &event, opening, at(second)));
             changes.push(contact_change("org", &format!("{second}@x.y"), 1, at(second)));
         }
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         let expected = Swept { records: 250, sessions: 250, contacts: 250 };
         assert_eq!(store.sweep(at(250)).await.unwrap(), expected);
         assert_eq!(store.sweep(at(250)).await.unwrap(), Swept::default());
@@ -221,7 +221,7 @@ mod cases {
             change(&key("org", "evt"), &finished("ses", 1, at(0))),
             change(&key("org", "evt"), &finished("ses", 1, at(20))),
         ];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         assert_eq!(store.sweep(at(20)).await.unwrap(), Swept::default());
         assert_eq!(all(&store, &OutcomeFilter::default(), 10).await.len(), 1);
     }
@@ -246,7 +246,7 @@ mod cases {
             change(&key, &finished("ses", 1, at(1))),
             change(&key, &finished("ses", 2, at(2))),
         ];
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         let found = all(&store, &OutcomeFilter::default(), 1).await;
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].record, finished("ses", 2, at(2)));

@@ -27,8 +27,8 @@ async fn a_killed_server_loses_nothing_that_was_kept() {
                     let (mut kept, mut failed) = (Vec::new(), Vec::new());
                     for number in 0..10_000 {
                         let key = key("org", &format!("{round}-{writer}-{number}"));
-                        _ = store.note(vec![change(&key, &in_hand("ses", at(0)))]).await;
-                        match store.keep(vec![change(&key, &finished("ses", 1, at(number)))]).await {
+                        _ = store.write(vec![change(&key, &in_hand("ses", at(0)))]).await;
+                        match store.persist(vec![change(&key, &finished("ses", 1, at(number)))]).await {
                             Ok(()) => kept.push(key),
                             Err(StoreError::Unavailable { .. }) => {
                                 failed.push(key);
@@ -74,20 +74,20 @@ async fn a_server_that_is_away_fails_every_call_until_it_is_back() {
     let postgres = Postgres::start();
     let store = opened(postgres.url()).await;
     let noted = key("org", "noted");
-    store.keep(vec![change(&key("org", "kept"), &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&key("org", "kept"), &finished("ses", 1, at(0)))]).await.unwrap();
     postgres.stop();
     eventually("an unhealthy store", async || store.health().borrow().is_some()).await;
     let away = |result: Result<(), StoreError>| matches!(result, Err(StoreError::Unavailable { .. }));
     assert!(away(store.record(&noted).await.map(drop)));
-    assert!(away(store.note(vec![change(&noted, &in_hand("ses", at(0)))]).await));
-    assert!(away(store.keep(vec![change(&noted, &in_hand("ses", at(0)))]).await));
+    assert!(away(store.write(vec![change(&noted, &in_hand("ses", at(0)))]).await));
+    assert!(away(store.persist(vec![change(&noted, &in_hand("ses", at(0)))]).await));
     assert!(away(store.outcomes(&OutcomeFilter::default(), None, 1).await.map(drop)));
     assert!(away(store.pauses().await.map(drop)));
     assert!(away(store.bytes().await.map(drop)));
 
     postgres.restart();
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
-    store.keep(vec![change(&noted, &in_hand("ses", at(1)))]).await.unwrap();
+    store.persist(vec![change(&noted, &in_hand("ses", at(1)))]).await.unwrap();
     assert!(store.record(&key("org", "kept")).await.unwrap().is_some());
     let listed: Arc<dyn Store> = store.clone();
     eventually("the lists' connection", async || store.bytes().await.is_ok()).await;
@@ -103,7 +103,7 @@ async fn a_server_that_hangs_makes_the_store_unhealthy() {
     postgres.freeze();
     let keeping = {
         let store = store.clone();
-        tokio::spawn(async move { store.keep(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await })
+        tokio::spawn(async move { store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await })
     };
     assert!(matches!(store.record(&key("org", "evt")).await, Err(StoreError::Unavailable { .. })));
     eventually("an unhealthy store", async || store.health().borrow().is_some()).await;
@@ -122,7 +122,7 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
     assert!(store.health().borrow().is_some());
     postgres.restart();
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
-    store.keep(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
     store.close().await.unwrap();
 }
 
@@ -133,7 +133,7 @@ async fn of_many_workers_one_creates_the_tables() {
     let stores = futures_util::future::join_all(opening).await;
     for (nth, store) in stores.iter().enumerate() {
         eventually("a healthy store", async || store.health().borrow().is_none()).await;
-        store.keep(vec![change(&key("org", &nth.to_string()), &finished("ses", 1, at(0)))]).await.unwrap();
+        store.persist(vec![change(&key("org", &nth.to_string()), &finished("ses", 1, at(0)))]).await.unwrap();
     }
     let listed: Arc<dyn Store> = stores[0].clone();
     assert_eq!(all(&listed, &OutcomeFilter::default(), 9).await.len(), 8);
@@ -149,7 +149,7 @@ async fn without_migrate_the_tables_are_waited_for() {
     assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
     assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
-    store.keep(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_worker_needs_no_right_to_create_or_drop() {
     client(&schema).await.batch_execute(&grants).await.unwrap();
     let worker = PostgresOptions { migrate: false, ..options(&schema.replace("postgres@", &format!("{name}@"))) };
     let store = open(&worker, Arc::new(NoMetrics)).await.unwrap();
-    store.keep(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
     assert_eq!(store.sweep(at(200_000)).await.unwrap(), Swept { records: 1, ..Swept::default() });
     assert_eq!(days(&schema).await, today());
 }
@@ -194,7 +194,7 @@ async fn old_days_are_dropped_and_coming_ones_are_there() {
     let store = opened(&schema).await;
     eventually("the coming days", async || days(&schema).await == today()).await;
     for day in 0..4 {
-        store.keep(vec![change(&key("org", &day.to_string()), &finished("ses", 1, at(day * DAY)))]).await.unwrap();
+        store.persist(vec![change(&key("org", &day.to_string()), &finished("ses", 1, at(day * DAY)))]).await.unwrap();
     }
     let listed: Arc<dyn Store> = store.clone();
     assert_eq!(days(&schema).await.len(), today().len() + 4);
@@ -203,7 +203,7 @@ async fn old_days_are_dropped_and_coming_ones_are_there() {
     // Samples are of the year 2027: the days made ahead are older, and were dropped and made again.
     assert_eq!(days(&schema).await.len(), today().len() + 2);
     // One that is older than what was swept already.
-    store.keep(vec![change(&key("org", "late"), &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&key("org", "late"), &finished("ses", 1, at(0)))]).await.unwrap();
     assert_eq!(store.sweep(at(2 * DAY)).await.unwrap().records, 1);
     store.close().await.unwrap();
 }
@@ -216,8 +216,8 @@ async fn a_refused_change_is_its_own_call() {
     let (bad, good) = (Change::Organization(nul), change(&key("org", "evt"), &finished("ses", 1, at(0))));
     let other = key("org", "other");
     let (refused, kept) = tokio::join!(
-        store.keep(vec![bad, change(&other, &finished("ses", 2, at(0)))]),
-        store.keep(vec![good, contact_change("org", "a@b.c", 1, at(0))]),
+        store.persist(vec![bad, change(&other, &finished("ses", 2, at(0)))]),
+        store.persist(vec![good, contact_change("org", "a@b.c", 1, at(0))]),
     );
     assert!(matches!(refused, Err(StoreError::Write { .. })), "{refused:?}");
     kept.unwrap();
@@ -233,8 +233,8 @@ async fn what_was_noted_is_committed_once_the_server_takes_it() {
     let (store, admin) = (opened(&schema).await, client(&schema).await);
     let (noted, kept) = (key("org", "noted"), key("org", "kept"));
     admin.batch_execute("ALTER TABLE handoffd_events RENAME TO away").await.unwrap();
-    store.note(vec![change(&noted, &in_hand("ses", at(0)))]).await.unwrap();
-    let problem = store.keep(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap_err();
+    store.write(vec![change(&noted, &in_hand("ses", at(0)))]).await.unwrap();
+    let problem = store.persist(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap_err();
     assert!(matches!(problem, StoreError::Unavailable { .. }), "{problem}");
     assert!(store.health().borrow().is_some());
     assert!(store.record(&noted).await.is_err());
@@ -254,10 +254,10 @@ async fn a_server_that_takes_no_writes_makes_the_store_unhealthy_until_it_does()
     let (noted, kept) = (key("org", "noted"), key("org", "kept"));
     let cut = "ALTER DATABASE postgres SET default_transaction_read_only = on; \
          SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'handoffd'";
-    store.note(vec![change(&noted, &in_hand("ses", at(0)))]).await.unwrap();
+    store.write(vec![change(&noted, &in_hand("ses", at(0)))]).await.unwrap();
     admin.batch_execute(cut).await.unwrap();
     eventually("an unhealthy store", async || store.health().borrow().is_some()).await;
-    let problem = store.keep(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap_err();
+    let problem = store.persist(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap_err();
     assert!(matches!(problem, StoreError::Unavailable { .. }), "{problem}");
     admin
         .batch_execute(
@@ -266,7 +266,7 @@ async fn a_server_that_takes_no_writes_makes_the_store_unhealthy_until_it_does()
         .await
         .unwrap();
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
-    store.keep(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap();
+    store.persist(vec![change(&kept, &finished("ses", 1, at(0)))]).await.unwrap();
     store.close().await.unwrap();
 }
 
@@ -284,7 +284,7 @@ async fn the_longest_ids_are_kept() {
         session_change(&organization, &session, &event, SessionState::Opening, at(0)),
         Change::Pause(key.organization_id.clone(), at(0)),
     ];
-    store.keep(changes).await.unwrap();
+    store.persist(changes).await.unwrap();
     let listed: Arc<dyn Store> = store.clone();
     let filter = OutcomeFilter { session: Some(session.as_str().into()), ..OutcomeFilter::default() };
     assert_eq!(all(&listed, &filter, 1).await[0].key, key);

@@ -46,13 +46,13 @@ async fn one(store: &Arc<dyn Store>, number: usize) {
     let (event, session, now) = (format!("evt_{number}"), format!("ses_{number}"), Timestamp::now());
     let (key, email) = (key("org_acme", &event), format!("{number}@example.com"));
     store.known(&query(number)).await.unwrap();
-    store.note(vec![contact_change("org_acme", &email, 1, now)]).await.unwrap();
+    store.write(vec![contact_change("org_acme", &email, 1, now)]).await.unwrap();
     let open = SessionState::Open { incident: incident(number as u128), ticket_number: None };
     let ended = vec![
         session_change("org_acme", &session, &event, open, now),
         change(&key, &finished(&session, number as u128, now)),
     ];
-    store.keep(ended).await.unwrap();
+    store.persist(ended).await.unwrap();
 }
 
 async fn reads(store: &Arc<dyn Store>, events: usize, concurrent: usize) -> std::time::Duration {

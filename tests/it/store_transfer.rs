@@ -96,7 +96,7 @@ async fn everything_survives_a_move_to_postgres_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let (first, last) = (folder.path().join("first"), folder.path().join("last"));
     let store = opened(&first);
-    store.keep(everything()).await.unwrap();
+    store.persist(everything()).await.unwrap();
     store.close().await.unwrap();
 
     let before = {
@@ -141,7 +141,7 @@ async fn pages_have_no_gaps() {
         many("evt").map(|(n, event)| change(&key("org", &event), &finished("ses", n, at(0)))).collect();
     changes.extend(many("ses").map(|(_, session)| session_change("org", &session, "evt", SessionState::Dead, at(1))));
     changes.extend(many("mail").map(|(n, email)| contact_change("org", &email, n, at(1))));
-    store.keep(changes).await.unwrap();
+    store.persist(changes).await.unwrap();
     store.close().await.unwrap();
     let embedded = embedded(&path);
     let before = entries(&*embedded).await;
@@ -160,7 +160,7 @@ async fn merge_as_the_model_does(one: Vec<Change>, other: Vec<Change>, stores: &
     let mut exports = Vec::new();
     for changes in [one, other] {
         let store = MemoryStore::new();
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
         exports.push(entries(&store).await);
     }
     for export in &exports {
@@ -254,7 +254,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 async fn an_unreadable_line_is_named_and_what_precedes_it_stays() {
     let folder = tempfile::tempdir().unwrap();
     let store = opened(&folder.path().join("store"));
-    store.keep(everything()).await.unwrap();
+    store.persist(everything()).await.unwrap();
     store.close().await.unwrap();
     std::fs::write(folder.path().join("handoffd.toml"), "").unwrap();
     let run = |arguments: &[&str]| run(folder.path(), &[&["--config", "handoffd.toml"], arguments].concat());

@@ -54,7 +54,7 @@ async fn moves_many_events_there_and_back() {
             changes.push(session_change("org", &session, &event, state, at(0)));
             changes.push(contact_change("org", &session, number, at(0)));
         }
-        store.keep(changes).await.unwrap();
+        store.persist(changes).await.unwrap();
     }
     store.close().await.unwrap();
     let folder = folder.path();

@@ -78,7 +78,7 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     // Importing again succeeds.
     broker.ctl(&["import_definitions", imported.to_str().unwrap()]);
     let bus = rabbit::connect(options(checked.path()), Arc::new(NoMetrics)).unwrap();
-    timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
+    timeout(DEADLINE, bus.wait_until_connected()).await.unwrap().unwrap();
     bus.serve(rabbit::OrganizationSet::default());
     let _inbox = bus.inbox().await;
     eventually("readiness", async || bus.unready().is_empty()).await;
@@ -92,7 +92,7 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     let own = url("handoffd").replace("%2f", "declared");
     let other = site(&format!("url = {own:?}"));
     let bus = rabbit::connect(options(other.path()), Arc::new(NoMetrics)).unwrap();
-    timeout(DEADLINE, bus.first_contact()).await.unwrap().unwrap();
+    timeout(DEADLINE, bus.wait_until_connected()).await.unwrap().unwrap();
     bus.close().await;
     let (imported, declared) = (queues(&broker, "/"), queues(&broker, "declared"));
     for queue in &declared {

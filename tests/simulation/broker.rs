@@ -197,7 +197,7 @@ impl Broker {
         self.deliver();
     }
 
-    pub fn give_back(self: &Arc<Self>, tag: u64) {
+    pub fn requeue(self: &Arc<Self>, tag: u64) {
         let flying = self.settled(tag);
         self.look(|state| {
             let Some(mut flying) = flying else { return };

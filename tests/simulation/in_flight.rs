@@ -40,9 +40,9 @@ impl Settle for InFlight {
         settled
     }
 
-    async fn give_back(&self) -> Settled {
+    async fn requeue(&self) -> Settled {
         self.life.pass("giving back").await;
-        let settled = self.done("gave back", super::broker::Broker::give_back);
+        let settled = self.done("gave back", super::broker::Broker::requeue);
         self.life.pass("after giving back").await;
         settled
     }

@@ -108,25 +108,25 @@ impl Store for FakeStore {
         self.memory.organization_queues().await
     }
 
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before a note").await;
         self.write()?;
-        self.memory.note(changes).await?;
+        self.memory.write(changes).await?;
         self.life.pass("after a note").await;
         Ok(())
     }
 
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before keeping").await;
         self.write()?;
         // Visible immediately, durable later.
-        self.memory.note(changes.clone()).await?;
+        self.memory.write(changes.clone()).await?;
         for (key, record) in records(&changes) {
             self.ledger.writes(key, record);
         }
         self.scene.sleep_up_to(COMMIT).await;
         self.life.pass("while keeping").await;
-        self.memory.keep(changes.clone()).await?;
+        self.memory.persist(changes.clone()).await?;
         for (key, record) in records(&changes) {
             self.ledger.keeps(key, record);
         }

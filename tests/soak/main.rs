@@ -38,7 +38,7 @@ use traffic::Traffic;
 /// Time limit after the trouble ends: the longest retry delay, a broker's restart, and a busy machine.
 const DRAIN_LIMIT: Duration = Duration::from_secs(300);
 /// Interval of progress lines.
-const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -68,7 +68,7 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     let publishing = tokio::spawn(traffic.flow(stage.clone(), ledger.clone(), over.clone()));
     let collecting = tokio::spawn(wire::collect(stage.clone(), ledger.clone(), closing.clone()));
     let chaos = Chaos::begin(&stage, dice.random(), &over);
-    let mut reporting = tokio::time::interval(PROGRESS_EVERY);
+    let mut reporting = tokio::time::interval(PROGRESS_INTERVAL);
     while started.elapsed() < length {
         tokio::select! {
             _ = reporting.tick() => report::progress(started, &stage, &ledger).await,
@@ -104,7 +104,7 @@ async fn drain(started: Instant, stage: &Stage, ledger: &Ledger) -> bool {
         if ledger.unanswered() == 0 && wire::unfinished(stage).await == Some(0) && stage.nothing_in_hand().await {
             return true;
         }
-        if reported.elapsed() >= PROGRESS_EVERY {
+        if reported.elapsed() >= PROGRESS_INTERVAL {
             reported = Instant::now();
             report::progress(started, stage, ledger).await;
         }

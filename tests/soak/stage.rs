@@ -93,7 +93,7 @@ impl Stage {
         self.worker().stop().await;
     }
 
-    /// True if the worker reports no event in progress.
+    /// Returns true if the worker reports no event in progress.
     pub async fn nothing_in_hand(&self) -> bool {
         let worker = self.worker();
         worker.address().is_some() && worker.metric("handoffd_in_flight", "").await == 0

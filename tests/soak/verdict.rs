@@ -66,7 +66,7 @@ impl Verdict {
         verdict
     }
 
-    /// True if nothing is lost, duplicated or wrong.
+    /// Returns true if nothing is lost, duplicated or wrong.
     pub fn is_clean(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.wrong.is_empty()
     }

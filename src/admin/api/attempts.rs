@@ -13,7 +13,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Limit of addresses remembered.
 const ADDRESSES: usize = 1024;
 /// Least time between two lines of the log.
-const LOG_EVERY: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Failed authentications of the last minute.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl FailedAttempts {
             failures.blocked.get_or_insert(now + WINDOW);
         }
         self.unlogged += 1;
-        let due = self.logged.is_none_or(|last| now.duration_since(last) >= LOG_EVERY);
+        let due = self.logged.is_none_or(|last| now.duration_since(last) >= LOG_INTERVAL);
         due.then(|| {
             self.logged = Some(now);
             std::mem::take(&mut self.unlogged)

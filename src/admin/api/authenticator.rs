@@ -33,7 +33,7 @@ impl Authenticator {
         Self { tokens, sessions: Sessions::new(port), attempts: Mutex::default(), metrics }
     }
 
-    /// True if no token is configured: everyone on this machine has access.
+    /// Returns true if no token is configured: everyone on this machine has access.
     pub fn is_open(&self) -> bool {
         self.tokens.are_absent()
     }

@@ -212,7 +212,7 @@ fn is_of_another_site(headers: &HeaderMap, uri: &Uri) -> bool {
     from.is_none() || from != asked
 }
 
-/// True if a person follows a link of another site to a page. The session's cookie is not sent then, so nothing is done
+/// Returns true if a person follows a link of another site to a page. The session's cookie is not sent then, so nothing is done
 /// in the person's name.
 fn follows_a_link(request: &Request) -> bool {
     let says = |name: &str, value: &str| request.headers().get(name).is_some_and(|said| said == value);

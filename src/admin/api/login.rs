@@ -75,7 +75,7 @@ pub fn local(wanted: &str) -> &str {
     if path.is_some() && plain && page { wanted } else { "/" }
 }
 
-/// True if a client prefers a page to JSON.
+/// Returns true if a client prefers a page to JSON.
 pub fn wants_a_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))

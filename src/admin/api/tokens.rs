@@ -16,7 +16,7 @@ impl BearerTokens {
         Self { operator, reader }
     }
 
-    /// True if neither is configured.
+    /// Returns true if neither is configured.
     pub(super) fn are_absent(&self) -> bool {
         self.operator.is_none() && self.reader.is_none()
     }

@@ -193,7 +193,7 @@ async fn stocked() -> (MemoryStore, EventTracker) {
         ("evt_begun", Record { first_seen: at(1), ..record(Phase::InHand) }),
     ];
     let changes = all.map(|(id, record)| Change::Record(key(id), Box::new(record)));
-    store.keep(changes.into()).await.unwrap();
+    store.persist(changes.into()).await.unwrap();
     let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_2".into(), received: at(5), moved: None };
     tracker.restore(vec![(key("evt_queued"), note)]);
     (store, tracker)
@@ -253,7 +253,7 @@ async fn an_answer_says_why_it_may_be_incomplete() {
     assert!(incomplete(&without, "nothing").await.starts_with("no worker answers"));
     assert_eq!(incomplete(&without, "evt_done").await, "");
     let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_3".into(), received: at(5), moved: None };
-    all.0.keep(vec![Change::Queued(key("evt_noted"), note)]).await.unwrap();
+    all.0.persist(vec![Change::Queued(key("evt_noted"), note)]).await.unwrap();
     assert_eq!(ids(&find(&without, "evt_noted").await.unwrap().events), ["evt_noted"]);
     assert_eq!(ids(&find(&without, "ses_3").await.unwrap().events), ["evt_noted"]);
 }

@@ -126,14 +126,14 @@ impl Store for MemoryStore {
         Ok(self.open()?.now.organization_queues())
     }
 
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut memory = self.open()?;
         memory.now.check(&changes)?;
         memory.now.apply(&changes);
         Ok(())
     }
 
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut memory = self.open()?;
         memory.now.check(&changes)?;
         memory.now.apply(&changes);

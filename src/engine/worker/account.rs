@@ -32,7 +32,7 @@ impl OrganizationAccount {
                 letter.key.as_ref().map(|key| Self::Ended(key.organization_id.clone(), EventEnd::DeadLettered))
             }
             Settlement::Later(later) => key.map(|key| Self::Retried(key.clone(), later.first_seen, later.rung)),
-            Settlement::GiveBack => {
+            Settlement::Requeue => {
                 let first_seen = arrival.pending.first_seen();
                 key.map(|key| Self::GivenBack(key.organization_id.clone(), first_seen))
             }
@@ -55,7 +55,7 @@ impl OrganizationAccount {
                 worker.metrics.record(Measurement::OrganizationEvent(&key.organization_id, EventEnd::Retried));
             }
             Self::GivenBack(organization, first_seen) => {
-                worker.pending.arrivals(&organization, |arrivals| arrivals.give_back(first_seen));
+                worker.pending.arrivals(&organization, |arrivals| arrivals.requeue(first_seen));
             }
         }
     }

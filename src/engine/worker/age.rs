@@ -27,11 +27,11 @@ impl Age {
     }
 
     /// Restores the age from before a wait for the organization.
-    pub(super) fn resumes_at(&mut self, age: Option<Duration>) {
+    pub(super) fn resume_at(&mut self, age: Option<Duration>) {
         *self = Self::new(age);
     }
 
-    pub(super) fn told(&self) -> Option<Duration> {
+    pub(super) fn if_started(&self) -> Option<Duration> {
         self.since.map(|_| self.now())
     }
 }

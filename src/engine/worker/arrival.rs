@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::caught_panic::CaughtPanic;
-use super::core::HOLD;
+use super::core::MAX_HOLD;
 use super::headers::{self, MessageHistory};
 use super::lanes::Ticket;
 use super::organization_load::LoadSlot;
@@ -24,7 +24,7 @@ pub(super) struct Arrival {
     pub(super) received: Instant,
     pub(super) decoded: Result<Decoded, Undecodable>,
     /// Past of the message as its headers give it.
-    pub(super) past: MessageHistory,
+    pub(super) message_history: MessageHistory,
     pub(super) tickets: Vec<Ticket>,
     /// Span from its receipt until it is settled.
     pub(super) span: Span,
@@ -54,14 +54,14 @@ impl Arrival {
 
     /// Waits until all tickets ahead in its lanes have left.
     pub(super) async fn turn(&mut self) -> LaneTurn {
-        let until = self.delivery.received + HOLD;
+        let until = self.delivery.received + MAX_HOLD;
         for ticket in &mut self.tickets {
             let turn = tokio::select! {
                 turn = timeout_at(until, ticket.turn()) => turn,
                 () = self.delivery.lost.cancelled() => return LaneTurn::Lost,
             };
             if !matches!(turn, Ok(Ok(()))) {
-                return LaneTurn::GiveBack;
+                return LaneTurn::Requeue;
             }
         }
         if self.delivery.is_lost() { LaneTurn::Lost } else { LaneTurn::Now }
@@ -74,7 +74,7 @@ pub(super) enum LaneTurn {
     /// The delivery can't be settled. The broker redelivers it.
     Lost,
     /// The delivery has been held for too long, or the event ahead was returned.
-    GiveBack,
+    Requeue,
 }
 
 /// Reason that a message is no event.
@@ -86,6 +86,6 @@ pub(super) enum Undecodable {
 }
 
 /// Returns true if the record belongs to the event's current run. A replay begins a new run.
-pub(super) fn is_of_this_life(arrival: &Arrival, record: &Record) -> bool {
-    headers::is_of_this_life(&arrival.delivery.envelope, record.first_seen)
+pub(super) fn is_current_run(arrival: &Arrival, record: &Record) -> bool {
+    headers::is_current_run(&arrival.delivery.envelope, record.first_seen)
 }

@@ -96,7 +96,7 @@ impl OrganizationArrivals {
     }
 
     /// Records that an event was returned to the front of the organization's queue.
-    pub(super) fn give_back(&mut self, first_seen: Timestamp) {
+    pub(super) fn requeue(&mut self, first_seen: Timestamp) {
         match self.waiting.front_mut() {
             Some((first, count)) => (*first, *count) = ((*first).min(first_seen), *count + 1),
             None => self.waiting.push_front((first_seen, 1)),
@@ -168,7 +168,7 @@ mod tests {
         arrivals.take();
         assert!(arrivals.is_empty());
         arrivals.arrive(after(20));
-        arrivals.give_back(after(9));
+        arrivals.requeue(after(9));
         assert_eq!(waiting(&mut arrivals), Some(after(9)));
     }
 

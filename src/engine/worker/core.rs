@@ -22,7 +22,7 @@ use crate::workflow::Policy;
 /// Longest time that a delivery is held unacked while its event can't continue. Together with a last request and the
 /// broker's confirms, no delivery is held for 10 minutes (contract 5): RabbitMQ closes the channel after 30 minutes by
 /// default, and a shared broker may be set to less.
-pub(super) const HOLD: Duration = Duration::from_secs(240);
+pub(super) const MAX_HOLD: Duration = Duration::from_secs(240);
 
 /// Processes events: many at once, but one at a time per session.
 pub struct Worker {

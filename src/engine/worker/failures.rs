@@ -50,20 +50,20 @@ impl Worker {
         defect: &CaughtPanic,
     ) -> Result<Option<Settlement>, StoreError> {
         let Some(settings) = self.destination.settings(&event.key.organization_id) else { return Ok(None) };
-        let known = self.recall(event, arrival).await?;
-        if let Some(settlement) = self.decided(event, known.record.as_ref(), arrival) {
+        let known = self.load_known(event, arrival).await?;
+        if let Some(settlement) = self.stored_settlement(event, known.record.as_ref(), arrival) {
             return Ok(Some(settlement));
         }
-        let mut attempt = self.begin_attempt(event, &settings, known, arrival);
+        let mut attempt = self.new_attempt(event, &settings, known, arrival);
         attempt.begin();
-        attempt.stumble(defect, arrival.past.attempts + 1).await.map(Some)
+        attempt.stumble(defect, arrival.message_history.attempts + 1).await.map(Some)
     }
 
     /// Decides on a panic by the message's headers alone.
     pub(super) fn after_panic_from_headers(&self, arrival: &Arrival, defect: &CaughtPanic) -> Settlement {
-        let (past, now) = (&arrival.past, self.now());
-        let (attempts, age) = (past.attempts + 1, past.age.unwrap_or_default());
-        let first_seen = self.first_seen(past);
+        let (message_history, now) = (&arrival.message_history, self.now());
+        let (attempts, age) = (message_history.attempts + 1, message_history.age.unwrap_or_default());
+        let first_seen = self.first_seen(message_history);
         let fault = defect.fault(StepName::Decode);
         error!(error = %fault.message, attempts, "the worker panicked while processing a message");
         match after(fault.remedy, FailedAttempt { attempts, age }, &self.settings.policy) {
@@ -77,7 +77,7 @@ impl Worker {
                 Settlement::Later(Postponed {
                     attempts,
                     age,
-                    ..self.postponed_from_headers(past, kind(arrival), rung, "panic")
+                    ..self.postponed_from_headers(message_history, kind(arrival), rung, "panic")
                 })
             }
         }
@@ -91,7 +91,7 @@ impl Worker {
             StoreError::Superseded => {
                 let Some(event) = arrival.event() else { return self.without_store(arrival, problem) };
                 match caught(self.store.record(&event.key)).await {
-                    Ok(Ok(known)) => self.decided(event, known.as_ref(), arrival),
+                    Ok(Ok(known)) => self.stored_settlement(event, known.as_ref(), arrival),
                     Ok(Err(_)) | Err(_) => None,
                 }
                 .unwrap_or_else(|| self.without_store(arrival, problem))
@@ -104,16 +104,16 @@ impl Worker {
     pub(super) fn fenced(&self) -> Settlement {
         self.metrics.record(Measurement::Fenced);
         warn!("another worker owns the organization; leaving the event to it");
-        Settlement::GiveBack
+        Settlement::Requeue
     }
 
     /// Postpones an event because the store failed. This counts as no attempt, since a long failure would use up all of
     /// them, and the event is never dead-lettered for it.
     fn without_store(&self, arrival: &Arrival, problem: &StoreError) -> Settlement {
         error!(error = %problem, "the store failed; moving the event to a retry queue");
-        let seen = arrival.past.first_seen.map_or(Duration::ZERO, |seen| elapsed(seen, self.now()));
+        let seen = arrival.message_history.first_seen.map_or(Duration::ZERO, |seen| elapsed(seen, self.now()));
         let rung = rung(seen.min(STORE_LOOK), &self.settings.policy);
-        self.retry_later(arrival, rung, arrival.past.age, "store")
+        self.retry_later(arrival, rung, arrival.message_history.age, "store")
     }
 
     pub(super) fn retry_later(
@@ -123,19 +123,22 @@ impl Worker {
         age: Option<Duration>,
         why: &'static str,
     ) -> Settlement {
-        Settlement::Later(Postponed { age, ..self.postponed_from_headers(&arrival.past, kind(arrival), rung, why) })
+        Settlement::Later(Postponed {
+            age,
+            ..self.postponed_from_headers(&arrival.message_history, kind(arrival), rung, why)
+        })
     }
 
     /// Builds a postponement from the past in the message's headers.
     pub(super) fn postponed_from_headers(
         &self,
-        past: &MessageHistory,
+        message_history: &MessageHistory,
         kind: Kind,
         rung: usize,
         why: &'static str,
     ) -> Postponed {
-        let (attempts, first_seen) = (past.attempts, self.first_seen(past));
-        Postponed { rung, kind, attempts, first_seen, age: past.age, refusals: 0, why }
+        let (attempts, first_seen) = (message_history.attempts, self.first_seen(message_history));
+        Postponed { rung, kind, attempts, first_seen, age: message_history.age, refusals: 0, why }
     }
 }
 
@@ -150,7 +153,7 @@ impl Attempt<'_> {
         // Beginning this attempt counted one more than were made, and the notes of the panicked one may be lost.
         self.correct_attempts(spent);
         let fault = defect.fault(self.next_step());
-        let again = after(fault.remedy, self.trial(), &self.worker.settings.policy);
+        let again = after(fault.remedy, self.failed_attempt(), &self.worker.settings.policy);
         self.log(&fault, again);
         match again {
             RetryDecision::GiveUp(_) => self.give_up(Reason::RetriesExhausted, fault).await,

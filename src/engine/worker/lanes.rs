@@ -40,7 +40,7 @@ struct Ahead {
 struct Left {
     /// Ticket ahead of it, if it left before its turn.
     ahead: Option<Ahead>,
-    gave_back: bool,
+    requeued: bool,
 }
 
 /// Place in a lane. Dropping it lets the next ticket proceed; if it is dropped before its turn, the next one waits for
@@ -83,9 +83,9 @@ impl Ticket {
     pub(super) async fn turn(&mut self) -> Result<(), Returned> {
         while let Some(ahead) = &mut self.ahead {
             // An error means that the other ticket was dropped after its turn.
-            let left = (&mut ahead.left).await.unwrap_or(Left { ahead: None, gave_back: false });
+            let left = (&mut ahead.left).await.unwrap_or(Left { ahead: None, requeued: false });
             self.ahead = left.ahead;
-            if left.gave_back {
+            if left.requeued {
                 return Err(Returned);
             }
         }
@@ -93,7 +93,7 @@ impl Ticket {
     }
 
     /// Leaves the lane unprocessed, so that those behind are returned too.
-    pub(super) fn give_back(mut self) {
+    pub(super) fn requeue(mut self) {
         self.leave(true);
     }
 
@@ -108,7 +108,7 @@ impl Ticket {
         }
     }
 
-    fn leave(&mut self, gave_back: bool) {
+    fn leave(&mut self, requeued: bool) {
         let Some(leaves) = self.leaves.take() else { return };
         self.forget_who_is_gone();
         let mut tails = self.lanes.lock();
@@ -116,7 +116,7 @@ impl Ticket {
         match self.ahead.take() {
             Some(ahead) if is_last => _ = tails.insert(self.lane.clone(), ahead),
             None if is_last => _ = tails.remove(&self.lane),
-            ahead if ahead.is_some() || gave_back => _ = leaves.send(Left { ahead, gave_back }),
+            ahead if ahead.is_some() || requeued => _ = leaves.send(Left { ahead, requeued }),
             _ => {}
         }
     }
@@ -147,9 +147,9 @@ mod tests {
         let lanes = Lanes::default();
         let first = lanes.queue(lane());
         let (second, mut third) = (lanes.queue(lane()), lanes.queue(lane()));
-        second.give_back();
+        second.requeue();
         assert!(matches!(third.turn().now_or_never(), Some(Err(Returned))));
-        third.give_back();
+        third.requeue();
         let mut again = lanes.queue(lane());
         assert!(!has_turn(&mut again), "the first ticket has not left");
         drop(first);
@@ -163,7 +163,7 @@ mod tests {
         let lanes = Lanes::default();
         // None of them has waited in this lane yet: they are returned because of another lane.
         for ticket in [lanes.queue(lane()), lanes.queue(lane()), lanes.queue(lane())] {
-            ticket.give_back();
+            ticket.requeue();
         }
         assert!(lanes.lock().is_empty());
         assert!(has_turn(&mut lanes.queue(lane())));

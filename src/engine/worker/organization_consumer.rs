@@ -2,7 +2,7 @@
 //! in the queue's order, and starts as many of them as the organization has room for.
 //!
 //! While an organization is throttled, blocked or paused, events in progress end, none is started, and the few that
-//! were taken wait here. A delivery that has waited for [`HOLD`] is returned to its old place in the queue, and nothing
+//! were taken wait here. A delivery that has waited for [`MAX_HOLD`] is returned to its old place in the queue, and nothing
 //! is taken until the organization is available again. The end of the unavailability wakes this consumer, so that
 //! waiting costs nothing.
 
@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::arrivals::OrganizationArrivals;
-use super::core::{HOLD, Worker};
+use super::core::{MAX_HOLD, Worker};
 use super::organization_load::OrganizationLoad;
 use super::prefetch::{Prefetch, PrefetchChange};
 use crate::event::OrganizationId;
@@ -27,12 +27,12 @@ use crate::ports::destination::Availability;
 use crate::ports::fleet::Claim;
 
 /// Interval at which the room of an organization with events in progress is checked when nothing else happens.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which events that wait for a step make room for others. Each of them passes through the broker and the
 /// store and returns, and 60,000 of them must not keep the worker busy.
-const ASIDE_EVERY: Duration = Duration::from_millis(50);
+const EVICTION_INTERVAL: Duration = Duration::from_millis(50);
 /// Most unacked deliveries of the old consumer at which one with another prefetch starts, because the two add up.
-const NEARLY_NONE: usize = 4;
+const MAX_OLD_UNACKED: usize = 4;
 
 /// Consumer of one organization's queue.
 pub(super) struct OrganizationConsumer {
@@ -45,14 +45,14 @@ pub(super) struct OrganizationConsumer {
     /// Earlier consumers that are not closed yet.
     closing: Vec<CancellationToken>,
     /// True while deliveries that were not started are being returned. None is started or taken until all are back.
-    gives_back: bool,
+    is_requeueing: bool,
     /// Deliveries taken from the queue and not started, in order.
-    taken: VecDeque<Delivery>,
+    buffered: VecDeque<Delivery>,
     room: Arc<OrganizationLoad>,
     /// True while events that wait for a refused step keep others out.
     crowded: bool,
     /// Time from which the next of them may make room.
-    aside_from: Instant,
+    next_eviction: Instant,
     /// True if the consumer ended by itself, so that the events in progress came over a connection that is gone.
     was_lost: bool,
     in_flight: TaskTracker,
@@ -70,7 +70,7 @@ enum ConsumerEvent {
     /// The delivery held longest has reached the limit.
     Overdue,
     /// The returned deliveries are in their old places.
-    GaveBack,
+    Requeued,
 }
 
 impl OrganizationConsumer {
@@ -89,11 +89,11 @@ impl OrganizationConsumer {
             opening: None,
             consumption: None,
             closing: Vec::new(),
-            gives_back: false,
-            taken: VecDeque::new(),
+            is_requeueing: false,
+            buffered: VecDeque::new(),
             room: Arc::new(room),
             crowded: false,
-            aside_from: Instant::now(),
+            next_eviction: Instant::now(),
             was_lost: false,
             in_flight,
         }
@@ -103,15 +103,15 @@ impl OrganizationConsumer {
     /// the organization is in progress and every channel is closed.
     pub(super) async fn run(mut self, stopped: CancellationToken) {
         loop {
-            let available = self.begin();
-            match self.news(available, &stopped).await {
+            let available = self.start_ready();
+            match self.next_event(available, &stopped).await {
                 ConsumerEvent::Stopped => break,
                 ConsumerEvent::Changed => {}
                 ConsumerEvent::Delivered(delivery) => {
-                    let changed = self.prefetch.comes(delivery.redelivered);
-                    self.taken.push_back(delivery);
+                    let changed = self.prefetch.on_delivery(delivery.redelivered);
+                    self.buffered.push_back(delivery);
                     if changed {
-                        self.end().await;
+                        self.cancel_consumer().await;
                     }
                 }
                 ConsumerEvent::Ended => {
@@ -123,42 +123,42 @@ impl OrganizationConsumer {
                     (self.opening, self.consumption) = (None, Some(consumption));
                     self.was_lost = false;
                     // Events were returned while it was starting. Its deliveries would keep them from ever being back.
-                    if self.gives_back {
-                        self.give_back().await;
+                    if self.is_requeueing {
+                        self.requeue_buffered().await;
                     }
                 }
-                ConsumerEvent::Overdue => self.give_back().await,
-                ConsumerEvent::GaveBack => self.gives_back = false,
+                ConsumerEvent::Overdue => self.requeue_buffered().await,
+                ConsumerEvent::Requeued => self.is_requeueing = false,
             }
-            if self.room.take_gave_back() {
-                self.give_back().await;
+            if self.room.take_requeued() {
+                self.requeue_buffered().await;
             }
-            self.follow().await;
-            if self.gives_back {
+            self.adjust_prefetch().await;
+            if self.is_requeueing {
                 self.room.clear();
             }
         }
-        self.give_back().await;
+        self.requeue_buffered().await;
         if !self.room.is_of_term() {
             return;
         }
         self.room.stop_pausing();
-        while self.room.under_way() > 0 {
+        while self.room.unsettled() > 0 {
             self.room.changed().await;
         }
         all_closed(&mut self.closing).await;
     }
 
     /// Starts as many events as there is room for. Returns true if the organization is available.
-    fn begin(&mut self) -> bool {
-        self.taken.retain(|delivery| !delivery.is_lost());
+    fn start_ready(&mut self) -> bool {
+        self.buffered.retain(|delivery| !delivery.is_lost());
         loop {
             let Some(room) = self.available_room() else { return false };
-            if self.gives_back || self.room.carrying() >= room {
+            if self.is_requeueing || self.room.requesting() >= room {
                 return true;
             }
-            let Some(delivery) = self.taken.pop_front() else { return true };
-            let place = self.room.begin();
+            let Some(delivery) = self.buffered.pop_front() else { return true };
+            let place = self.room.start();
             self.worker.pending.arrivals(&self.organization, OrganizationArrivals::take);
             // Decoded here, one after the other: the order of a session is the order of its lane.
             let arrival = self.worker.receive(delivery, Some(place));
@@ -167,10 +167,10 @@ impl OrganizationConsumer {
         }
     }
 
-    async fn news(&mut self, available: bool, stopped: &CancellationToken) -> ConsumerEvent {
-        let overdue = self.taken.front().map(|delivery| delivery.received + HOLD);
-        self.open(available);
-        let (worker, returning) = (self.worker.clone(), self.gives_back && self.room.under_way() == 0);
+    async fn next_event(&mut self, available: bool, stopped: &CancellationToken) -> ConsumerEvent {
+        let overdue = self.buffered.front().map(|delivery| delivery.received + MAX_HOLD);
+        self.start_consumer_if_needed(available);
+        let (worker, returning) = (self.worker.clone(), self.is_requeueing && self.room.unsettled() == 0);
         tokio::select! {
             biased;
             () = stopped.cancelled() => ConsumerEvent::Stopped,
@@ -179,18 +179,18 @@ impl OrganizationConsumer {
             () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => ConsumerEvent::Overdue,
             () = worker.destination.available(&self.organization), if !available => ConsumerEvent::Changed,
             opened = opened(&mut self.opening) => ConsumerEvent::Opened(opened),
-            () = all_closed(&mut self.closing), if returning => ConsumerEvent::GaveBack,
-            () = sleep_until(self.aside_from), if self.crowded => ConsumerEvent::Changed,
+            () = all_closed(&mut self.closing), if returning => ConsumerEvent::Requeued,
+            () = sleep_until(self.next_eviction), if self.crowded => ConsumerEvent::Changed,
             // A hanging organization loses room, and no other event reports that.
-            () = sleep(LOOK_EVERY), if self.room.under_way() > 0 => ConsumerEvent::Changed,
+            () = sleep(POLL_INTERVAL), if self.room.unsettled() > 0 => ConsumerEvent::Changed,
         }
     }
 
     /// Starts a consumer if there is none and its deliveries can be started.
-    fn open(&mut self, available: bool) {
+    fn start_consumer_if_needed(&mut self, available: bool) {
         // Events that wait for a step may wait for minutes, and are at most one prefetch.
-        let few = self.unacked() <= self.room.waiting() + NEARLY_NONE || self.was_lost;
-        if self.consumption.is_some() || self.opening.is_some() || self.gives_back || !available || !few {
+        let few = self.unacked() <= self.room.waiting() + MAX_OLD_UNACKED || self.was_lost;
+        if self.consumption.is_some() || self.opening.is_some() || self.is_requeueing || !available || !few {
             return;
         }
         self.closing.retain(|closed| !closed.is_cancelled());
@@ -206,15 +206,15 @@ impl OrganizationConsumer {
     }
 
     /// Adapts the prefetch to the organization's room. Deliveries beyond a smaller prefetch are returned.
-    async fn follow(&mut self) {
-        self.prefetch.carried(self.room.take_carried());
+    async fn adjust_prefetch(&mut self) {
+        self.prefetch.completed(self.room.take_completed());
         self.crowded = false;
         let Some(room) = self.available_room().filter(|_| self.consumption.is_some()) else { return };
-        let starved = self.taken.is_empty() && self.room.carrying() < room;
-        match self.prefetch.follow(room, self.unacked(), starved) {
+        let starved = self.buffered.is_empty() && self.room.requesting() < room;
+        match self.prefetch.adjust(room, self.unacked(), starved) {
             PrefetchChange::None => self.make_room(starved && self.unacked() >= usize::from(self.prefetch.now())),
-            PrefetchChange::Grown => self.end().await,
-            PrefetchChange::Shrunk => self.give_back().await,
+            PrefetchChange::Grown => self.cancel_consumer().await,
+            PrefetchChange::Shrunk => self.requeue_buffered().await,
         }
     }
 
@@ -222,36 +222,36 @@ impl OrganizationConsumer {
     fn make_room(&mut self, is_full: bool) {
         self.crowded = is_full && self.room.waiting() > 0;
         let now = Instant::now();
-        if self.crowded && self.aside_from <= now {
+        if self.crowded && self.next_eviction <= now {
             self.room.make_room();
-            self.aside_from = now + ASIDE_EVERY;
+            self.next_eviction = now + EVICTION_INTERVAL;
         }
     }
 
     fn unacked(&self) -> usize {
-        self.room.under_way() + self.taken.len()
+        self.room.unsettled() + self.buffered.len()
     }
 
     /// Ends the consumer, and takes the deliveries that the broker has sent by then.
-    async fn end(&mut self) {
+    async fn cancel_consumer(&mut self) {
         let Some(mut consumption) = self.consumption.take() else { return };
         consumption.cancel.cancel();
         while let Some(delivery) = consumption.deliveries.next().await {
-            self.taken.push_back(delivery);
+            self.buffered.push_back(delivery);
         }
     }
 
     /// Returns the deliveries that were not started. They are in their old places once the events in progress have
     /// ended and the channels are closed; until then nothing is taken that would overtake them.
-    async fn give_back(&mut self) {
-        self.end().await;
-        self.gives_back = true;
-        if !self.taken.is_empty() {
-            debug!(organization_id = %self.organization, events = self.taken.len(), "returning events that can't be started to their queue");
+    async fn requeue_buffered(&mut self) {
+        self.cancel_consumer().await;
+        self.is_requeueing = true;
+        if !self.buffered.is_empty() {
+            debug!(organization_id = %self.organization, events = self.buffered.len(), "returning events that can't be started to their queue");
         }
-        while let Some(delivery) = self.taken.pop_back() {
+        while let Some(delivery) = self.buffered.pop_back() {
             // The broker returns a lost delivery by itself.
-            _ = delivery.give_back().await;
+            _ = delivery.requeue().await;
         }
     }
 }

@@ -15,17 +15,17 @@ pub(super) struct OrganizationLoad {
     /// Cancelled when the organization is given back: its events pause no more.
     ending: CancellationToken,
     /// Events that were started and still have or need a request to Dynamics.
-    carrying: AtomicUsize,
+    requesting: AtomicUsize,
     /// Events that were started and are not settled yet.
-    under_way: AtomicUsize,
+    unsettled: AtomicUsize,
     /// Events processed since the count was last taken.
-    carried: AtomicUsize,
+    completed: AtomicUsize,
     /// True if an event was returned to its queue, so that its channel has to be closed.
-    gave_back: AtomicBool,
+    requeued: AtomicBool,
     /// Events that wait for a refused step, while others can be started.
     waiting: AtomicUsize,
     /// Wakes the event that has waited longest for a step, to make room.
-    aside: Notify,
+    evict: Notify,
     changed: Notify,
 }
 
@@ -35,12 +35,12 @@ impl OrganizationLoad {
         Self {
             claim,
             ending,
-            carrying: AtomicUsize::default(),
-            under_way: AtomicUsize::default(),
-            carried: AtomicUsize::default(),
-            gave_back: AtomicBool::default(),
+            requesting: AtomicUsize::default(),
+            unsettled: AtomicUsize::default(),
+            completed: AtomicUsize::default(),
+            requeued: AtomicBool::default(),
             waiting: AtomicUsize::default(),
-            aside: Notify::new(),
+            evict: Notify::new(),
             changed: Notify::new(),
         }
     }
@@ -55,29 +55,29 @@ impl OrganizationLoad {
         self.ending.cancel();
     }
 
-    pub(super) fn carrying(&self) -> usize {
-        self.carrying.load(Ordering::Relaxed)
+    pub(super) fn requesting(&self) -> usize {
+        self.requesting.load(Ordering::Relaxed)
     }
 
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(Ordering::Relaxed)
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled.load(Ordering::Relaxed)
     }
 
     /// Takes the count of events processed since the last call.
-    pub(super) fn take_carried(&self) -> usize {
-        self.carried.swap(0, Ordering::Relaxed)
+    pub(super) fn take_completed(&self) -> usize {
+        self.completed.swap(0, Ordering::Relaxed)
     }
 
     /// Returns true if an event was returned to its queue since the last call.
-    pub(super) fn take_gave_back(&self) -> bool {
-        self.gave_back.swap(false, Ordering::Relaxed)
+    pub(super) fn take_requeued(&self) -> bool {
+        self.requeued.swap(false, Ordering::Relaxed)
     }
 
     /// Counts an event that is started.
-    pub(super) fn begin(self: &Arc<Self>) -> LoadSlot {
-        self.carrying.fetch_add(1, Ordering::Relaxed);
-        self.under_way.fetch_add(1, Ordering::Relaxed);
-        LoadSlot { room: self.clone(), carrying: AtomicBool::new(true) }
+    pub(super) fn start(self: &Arc<Self>) -> LoadSlot {
+        self.requesting.fetch_add(1, Ordering::Relaxed);
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        LoadSlot { room: self.clone(), requesting: AtomicBool::new(true) }
     }
 
     /// Returns the number of events that wait for a refused step.
@@ -87,12 +87,12 @@ impl OrganizationLoad {
 
     /// Makes all events that wait for a step make room.
     pub(super) fn clear(&self) {
-        self.aside.notify_waiters();
+        self.evict.notify_waiters();
     }
 
     /// Makes the event that has waited longest for a step make room.
     pub(super) fn make_room(&self) {
-        self.aside.notify_one();
+        self.evict.notify_one();
     }
 
     /// Completes once a count has changed since the last call.
@@ -104,7 +104,7 @@ impl OrganizationLoad {
 /// Place of one started event. It is released when the event is settled, or ends by a panic.
 pub(super) struct LoadSlot {
     room: Arc<OrganizationLoad>,
-    carrying: AtomicBool,
+    requesting: AtomicBool,
 }
 
 impl LoadSlot {
@@ -119,33 +119,33 @@ impl LoadSlot {
     }
 
     /// Marks that the event needs no more requests to Dynamics, so that another one may start.
-    pub(super) fn carried(&self) {
-        if self.stops_carrying() {
-            self.room.carried.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn mark_completed(&self) {
+        if self.stop_requesting() {
+            self.room.completed.fetch_add(1, Ordering::Relaxed);
             self.room.changed.notify_one();
         }
     }
 
     /// Waits for a refused step without keeping others out. Completes when the event is to make room.
     pub(super) async fn waits(&self) {
-        self.stops_carrying();
+        self.stop_requesting();
         let _waiting = Waiting::new(&self.room.waiting);
         self.room.changed.notify_one();
-        self.room.aside.notified().await;
+        self.room.evict.notified().await;
     }
 
     /// Marks that the event was returned to its queue.
-    pub(super) fn gave_back(&self) {
-        self.room.gave_back.store(true, Ordering::Relaxed);
+    pub(super) fn mark_requeued(&self) {
+        self.room.requeued.store(true, Ordering::Relaxed);
     }
 
     /// Stops counting the event as being processed. Returns true if it was counted until now.
-    fn stops_carrying(&self) -> bool {
-        let was_carrying = self.carrying.swap(false, Ordering::Relaxed);
-        if was_carrying {
-            self.room.carrying.fetch_sub(1, Ordering::Relaxed);
+    fn stop_requesting(&self) -> bool {
+        let was_requesting = self.requesting.swap(false, Ordering::Relaxed);
+        if was_requesting {
+            self.room.requesting.fetch_sub(1, Ordering::Relaxed);
         }
-        was_carrying
+        was_requesting
     }
 }
 
@@ -167,8 +167,8 @@ impl Drop for Waiting<'_> {
 
 impl Drop for LoadSlot {
     fn drop(&mut self) {
-        self.carried();
-        self.room.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.mark_completed();
+        self.room.unsettled.fetch_sub(1, Ordering::Relaxed);
         self.room.changed.notify_one();
     }
 }

@@ -24,13 +24,13 @@ pub(super) struct Prefetch {
     most: u16,
     now: u16,
     /// Events processed since the prefetch was set.
-    carried: u16,
+    completed: u16,
 }
 
 impl Prefetch {
     /// Starts with one delivery, until it is clear that the process did not die of it.
     pub(super) fn new(most: u16) -> Self {
-        Self { most: most.max(1), now: 1, carried: 0 }
+        Self { most: most.max(1), now: 1, completed: 0 }
     }
 
     /// Returns the prefetch to request from the broker.
@@ -39,7 +39,7 @@ impl Prefetch {
     }
 
     /// Counts a delivery. Returns true if the prefetch has changed.
-    pub(super) fn comes(&mut self, redelivered: bool) -> bool {
+    pub(super) fn on_delivery(&mut self, redelivered: bool) -> bool {
         let proven = self.now == 1 && !redelivered && self.most > 1;
         if proven {
             self.set(FEW.min(self.most));
@@ -48,18 +48,18 @@ impl Prefetch {
     }
 
     /// Counts events that were processed.
-    pub(super) fn carried(&mut self, events: usize) {
-        self.carried = self.carried.saturating_add(u16::try_from(events).unwrap_or(u16::MAX));
+    pub(super) fn completed(&mut self, events: usize) {
+        self.completed = self.completed.saturating_add(u16::try_from(events).unwrap_or(u16::MAX));
     }
 
     /// Adapts to the room that the organization has for events. `starved` is true while it has room left and no
     /// delivery waits to be started.
-    pub(super) fn follow(&mut self, room: usize, unacked: usize, starved: bool) -> PrefetchChange {
+    pub(super) fn adjust(&mut self, room: usize, unacked: usize, starved: bool) -> PrefetchChange {
         let room = u16::try_from(room).unwrap_or(u16::MAX);
         if self.now == 1 {
             return PrefetchChange::None;
         }
-        let saturated = unacked >= usize::from(self.now) && self.carried >= self.now;
+        let saturated = unacked >= usize::from(self.now) && self.completed >= self.now;
         if saturated && starved && self.now < self.most {
             self.set(self.now.saturating_mul(STEP).min(self.most));
             return PrefetchChange::Grown;
@@ -72,7 +72,7 @@ impl Prefetch {
     }
 
     fn set(&mut self, prefetch: u16) {
-        (self.now, self.carried) = (prefetch, 0);
+        (self.now, self.completed) = (prefetch, 0);
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
 
     fn proven() -> Prefetch {
         let mut prefetch = Prefetch::new(64);
-        assert!(prefetch.comes(false));
+        assert!(prefetch.on_delivery(false));
         prefetch
     }
 
@@ -90,46 +90,46 @@ mod tests {
     fn prefetch_is_one_until_the_first_new_message() {
         let mut prefetch = Prefetch::new(64);
         assert_eq!(prefetch.now(), 1);
-        assert!(!prefetch.comes(true));
-        assert_eq!(prefetch.follow(64, 1, true), PrefetchChange::None);
-        assert!(prefetch.comes(false));
+        assert!(!prefetch.on_delivery(true));
+        assert_eq!(prefetch.adjust(64, 1, true), PrefetchChange::None);
+        assert!(prefetch.on_delivery(false));
         assert_eq!(prefetch.now(), FEW);
-        assert!(!prefetch.comes(true), "all redelivered messages have been processed");
+        assert!(!prefetch.on_delivery(true), "all redelivered messages have been processed");
     }
 
     #[test]
     fn prefetch_grows_only_with_processed_events() {
         let mut prefetch = proven();
-        assert_eq!(prefetch.follow(64, 4, true), PrefetchChange::None, "nothing was processed, so it may hang");
-        prefetch.carried(4);
-        assert_eq!(prefetch.follow(64, 3, true), PrefetchChange::None, "the queue has no more");
-        assert_eq!(prefetch.follow(64, 4, false), PrefetchChange::None, "there is no room for more");
-        assert_eq!(prefetch.follow(64, 4, true), PrefetchChange::Grown);
+        assert_eq!(prefetch.adjust(64, 4, true), PrefetchChange::None, "nothing was processed, so it may hang");
+        prefetch.completed(4);
+        assert_eq!(prefetch.adjust(64, 3, true), PrefetchChange::None, "the queue has no more");
+        assert_eq!(prefetch.adjust(64, 4, false), PrefetchChange::None, "there is no room for more");
+        assert_eq!(prefetch.adjust(64, 4, true), PrefetchChange::Grown);
         assert_eq!(prefetch.now(), 16);
-        prefetch.carried(16);
-        assert_eq!(prefetch.follow(20, 16, true), PrefetchChange::Grown);
+        prefetch.completed(16);
+        assert_eq!(prefetch.adjust(20, 16, true), PrefetchChange::Grown);
         assert_eq!(prefetch.now(), 64);
-        prefetch.carried(64);
-        assert_eq!(prefetch.follow(1000, 64, true), PrefetchChange::None, "never above the maximum");
+        prefetch.completed(64);
+        assert_eq!(prefetch.adjust(1000, 64, true), PrefetchChange::None, "never above the maximum");
     }
 
     #[test]
     fn prefetch_shrinks_with_the_room_down_to_a_minimum() {
-        let mut prefetch = Prefetch { most: 64, now: 64, carried: 0 };
-        assert_eq!(prefetch.follow(17, 64, false), PrefetchChange::None);
-        assert_eq!(prefetch.follow(16, 64, false), PrefetchChange::Shrunk);
+        let mut prefetch = Prefetch { most: 64, now: 64, completed: 0 };
+        assert_eq!(prefetch.adjust(17, 64, false), PrefetchChange::None);
+        assert_eq!(prefetch.adjust(16, 64, false), PrefetchChange::Shrunk);
         assert_eq!(prefetch.now(), 16);
-        assert_eq!(prefetch.follow(1, 16, false), PrefetchChange::Shrunk);
-        assert_eq!(prefetch.follow(1, 4, false), PrefetchChange::None);
+        assert_eq!(prefetch.adjust(1, 16, false), PrefetchChange::Shrunk);
+        assert_eq!(prefetch.adjust(1, 4, false), PrefetchChange::None);
         assert_eq!(prefetch.now(), FEW);
     }
 
     #[test]
     fn a_maximum_of_one_never_changes() {
         let mut prefetch = Prefetch::new(1);
-        assert!(!prefetch.comes(false));
-        prefetch.carried(9);
-        assert_eq!(prefetch.follow(9, 9, true), PrefetchChange::None);
+        assert!(!prefetch.on_delivery(false));
+        prefetch.completed(9);
+        assert_eq!(prefetch.adjust(9, 9, true), PrefetchChange::None);
         assert_eq!(prefetch.now(), 1);
     }
 }

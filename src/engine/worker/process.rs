@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use tokio::time::timeout_at;
 use tracing::{Instrument, debug, warn};
 
-use super::arrival::{Arrival, LaneTurn, Undecodable, is_of_this_life};
+use super::arrival::{Arrival, LaneTurn, Undecodable, is_current_run};
 use super::arrivals::RetriedMessage;
 use super::attempt::digest;
 use super::caught_panic::caught_at_once;
-use super::core::{HOLD, Worker};
+use super::core::{MAX_HOLD, Worker};
 use super::headers::MessageHistory;
 use super::lanes::{Lane, Ticket};
 use super::organization_load::LoadSlot;
@@ -32,18 +32,18 @@ impl Worker {
     /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
-        self.carry(arrival).instrument(span).await;
+        self.process_in_span(arrival).instrument(span).await;
     }
 
-    async fn carry(&self, mut arrival: Arrival) {
+    async fn process_in_span(&self, mut arrival: Arrival) {
         self.metrics.record(Measurement::InFlight(1));
         let settlement = match arrival.turn().await {
             LaneTurn::Now => Some(self.settle_or_recover(&arrival).await),
-            LaneTurn::GiveBack => Some(Settlement::GiveBack),
+            LaneTurn::Requeue => Some(Settlement::Requeue),
             LaneTurn::Lost => None,
         };
         let place = arrival.place.take();
-        place.iter().for_each(LoadSlot::carried);
+        place.iter().for_each(LoadSlot::mark_completed);
         if let Some(settlement) = settlement {
             let lost = arrival.delivery.lost.clone();
             let tracked = self.track_settlement(&arrival, &settlement);
@@ -51,7 +51,7 @@ impl Worker {
             self.track_end(tracked, disposition).await;
             // A lost delivery is back with the end of its connection; no other must be returned for it.
             if disposition == Disposition::Unacked && !lost.is_cancelled() {
-                place.iter().for_each(LoadSlot::gave_back);
+                place.iter().for_each(LoadSlot::mark_requeued);
             }
         } else {
             self.track_return(&arrival);
@@ -67,11 +67,11 @@ impl Worker {
             Err(Undecodable::Rejected(rejection)) => return self.reject(arrival, rejection).await,
             Err(Undecodable::Defect(defect)) => return Ok(self.after_panic_from_headers(arrival, defect)),
         };
-        let mut known = self.recall(event, arrival).await?;
-        if let Some(settlement) = self.decided(event, known.record.as_ref(), arrival) {
+        let mut known = self.load_known(event, arrival).await?;
+        if let Some(settlement) = self.stored_settlement(event, known.record.as_ref(), arrival) {
             return Ok(settlement);
         }
-        if let Some(settlement) = self.wait_for_first(event, known.record.as_ref(), arrival) {
+        if let Some(settlement) = self.postpone_if_body_conflicts(event, known.record.as_ref(), arrival) {
             return Ok(settlement);
         }
         let Some(settings) = self.destination.settings(&event.key.organization_id) else {
@@ -86,11 +86,11 @@ impl Worker {
             return Ok(self.wait_for_organization(arrival));
         }
         if !self.is_available(&event.key.organization_id) {
-            if !self.becomes_available(&event.key.organization_id, arrival).await {
-                return Ok(Settlement::GiveBack);
+            if !self.wait_until_available(&event.key.organization_id, arrival).await {
+                return Ok(Settlement::Requeue);
             }
             // Other events of the organization may have changed what this one depends on.
-            known = self.recall(event, arrival).await?;
+            known = self.load_known(event, arrival).await?;
         }
         self.attempt(event, &settings, known, arrival).await
     }
@@ -101,12 +101,12 @@ impl Worker {
             Ok(decoded) => decoded.map_err(Undecodable::Rejected),
             Err(defect) => Err(Undecodable::Defect(defect)),
         };
-        let past = headers::past(&delivery.envelope);
+        let message_history = headers::message_history(&delivery.envelope);
         let span = trace::message(|| headers::trace(&delivery.envelope));
         if let Ok(Decoded::Event(event)) = &decoded {
             trace::identify(&span, event);
         }
-        let first_seen = self.first_seen(&past);
+        let first_seen = self.first_seen(&message_history);
         let event = match &decoded {
             Ok(Decoded::Event(event)) => Some(&event.key),
             Ok(Decoded::Split(_)) | Err(_) => None,
@@ -117,7 +117,7 @@ impl Worker {
         let claim = place.as_ref().and_then(LoadSlot::claim).cloned();
         let ending = place.as_ref().map_or(&self.stopping, LoadSlot::ending).clone();
         let received = Instant::now();
-        Arrival { delivery, received, decoded, past, tickets, span, pending, place, claim, ending }
+        Arrival { delivery, received, decoded, message_history, tickets, span, pending, place, claim, ending }
     }
 
     /// Takes the places in the lanes of the event's session and of its copies.
@@ -135,25 +135,36 @@ impl Worker {
     }
 
     async fn reject(&self, arrival: &Arrival, rejection: &Rejection) -> Result<Settlement, StoreError> {
-        let letter = new_dead_letter::rejected(rejection.clone(), self.first_seen(&arrival.past), self.now());
+        let letter =
+            new_dead_letter::rejected(rejection.clone(), self.first_seen(&arrival.message_history), self.now());
         self.dead_letter(letter, arrival).await
     }
 
     fn wait_for_organization(&self, arrival: &Arrival) -> Settlement {
-        self.retry_later(arrival, shortest_rung(&self.settings.policy), arrival.past.age, "unknown_organization")
+        self.retry_later(
+            arrival,
+            shortest_rung(&self.settings.policy),
+            arrival.message_history.age,
+            "unknown_organization",
+        )
     }
 
     fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> NewDeadLetter {
-        new_dead_letter::unknown_organization(event, self.first_seen(&arrival.past), self.now())
+        new_dead_letter::unknown_organization(event, self.first_seen(&arrival.message_history), self.now())
     }
 
     /// Settles an event that was decided before and still has to be announced, or announced again. Needs no request to
     /// Dynamics.
-    pub(super) fn decided(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
+    pub(super) fn stored_settlement(
+        &self,
+        event: &Event,
+        known: Option<&Record>,
+        arrival: &Arrival,
+    ) -> Option<Settlement> {
         let record = known?;
         match &record.phase {
             Phase::Finished(outcome) => {
-                self.body_differs(event, &record.body_digest, &arrival.delivery.body);
+                self.report_body_mismatch(event, &record.body_digest, &arrival.delivery.body);
                 Some(Settlement::Known(event.key.clone(), Box::new(outcome.clone())))
             }
             Phase::Dead(_) if is_still_to_be_settled(arrival, record) => {
@@ -165,13 +176,18 @@ impl Worker {
 
     /// Postpones an event whose key belongs to an unfinished event with another body. It gets that event's answer once
     /// there is one.
-    fn wait_for_first(&self, event: &Event, known: Option<&Record>, arrival: &Arrival) -> Option<Settlement> {
-        let is_another = |record: &&Record| record.outcome().is_none() && is_of_this_life(arrival, record);
+    fn postpone_if_body_conflicts(
+        &self,
+        event: &Event,
+        known: Option<&Record>,
+        arrival: &Arrival,
+    ) -> Option<Settlement> {
+        let is_another = |record: &&Record| record.outcome().is_none() && is_current_run(arrival, record);
         let first = known.filter(is_another)?;
-        if !self.body_differs(event, &first.body_digest, &arrival.delivery.body) {
+        if !self.report_body_mismatch(event, &first.body_digest, &arrival.delivery.body) {
             return None;
         }
-        let age = arrival.past.age.unwrap_or_default();
+        let age = arrival.message_history.age.unwrap_or_default();
         match recheck_after(age, None, &self.settings.policy) {
             RetryDecision::After(rung) => Some(self.retry_later(arrival, rung, Some(age), "first_awaited")),
             // The first one has been missing for so long that it will not return.
@@ -183,7 +199,7 @@ impl Worker {
     }
 
     /// Returns true, and reports it, if the body differs from that of the first event with this key.
-    fn body_differs(&self, event: &Event, first: &str, body: &[u8]) -> bool {
+    fn report_body_mismatch(&self, event: &Event, first: &str, body: &[u8]) -> bool {
         if first == digest(body) {
             return false;
         }
@@ -203,11 +219,11 @@ impl Worker {
 
     /// Waits until the organization is available, for as long as the delivery may be held. Returns false if it is not
     /// available by then.
-    pub(super) async fn becomes_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
+    pub(super) async fn wait_until_available(&self, organization: &OrganizationId, arrival: &Arrival) -> bool {
         if self.is_available(organization) {
             return true;
         }
-        let until = arrival.delivery.received + HOLD;
+        let until = arrival.delivery.received + MAX_HOLD;
         tokio::select! {
             available = timeout_at(until, self.destination.available(organization)) => available.is_ok(),
             () = arrival.delivery.lost.cancelled() => false,
@@ -216,8 +232,8 @@ impl Worker {
     }
 
     /// Returns the time a worker first received a message; now, unless its headers give another.
-    pub(super) fn first_seen(&self, past: &MessageHistory) -> Timestamp {
-        past.first_seen.unwrap_or_else(|| self.now())
+    pub(super) fn first_seen(&self, message_history: &MessageHistory) -> Timestamp {
+        message_history.first_seen.unwrap_or_else(|| self.now())
     }
 
     /// Returns the time for which a retry queue holds a message.
@@ -230,8 +246,8 @@ impl Worker {
 /// the one that was copied and whose ack was lost: treated as a new event, it would crash the process as often once
 /// more.
 fn is_still_to_be_settled(arrival: &Arrival, record: &Record) -> bool {
-    let comes_again = record.poison && arrival.delivery.redelivered;
-    is_of_this_life(arrival, record) && (!record.settled || comes_again)
+    let redelivered_poison = record.poison && arrival.delivery.redelivered;
+    is_current_run(arrival, record) && (!record.settled || redelivered_poison)
 }
 
 fn part(piece: &Piece) -> Part {

@@ -29,8 +29,7 @@ impl Worker {
         let account = OrganizationAccount::new(&arrival, &settlement);
         let Arrival { delivery, received, tickets, claim, .. } = arrival;
         let is_void = claim.as_ref().is_some_and(|claim| !self.fleet.holds(claim));
-        let settlement =
-            if is_void && !matches!(settlement, Settlement::GiveBack) { self.fenced() } else { settlement };
+        let settlement = if is_void && !matches!(settlement, Settlement::Requeue) { self.fenced() } else { settlement };
         let announced = self.announce(&settlement, &delivery.envelope).await;
         let settled = match announced {
             Ok(()) => self.conclude(&delivery, (received, claim), settlement).await,
@@ -42,10 +41,10 @@ impl Worker {
                 report(delivery.ack().await);
                 Disposition::Acked
             }
-            Ok(AfterCopy::GiveBack) => {
+            Ok(AfterCopy::Requeue) => {
                 account.enter(self);
-                tickets.into_iter().for_each(Ticket::give_back);
-                report(delivery.give_back().await);
+                tickets.into_iter().for_each(Ticket::requeue);
+                report(delivery.requeue().await);
                 Disposition::Unacked
             }
             Ok(AfterCopy::Again) => self.retry_refused(delivery, "store").await,
@@ -62,11 +61,12 @@ impl Worker {
 
     /// Moves a message to the retry ladder because a destination refuses it, one rung further each time.
     pub(super) async fn retry_refused(&self, delivery: Delivery, why: &'static str) -> Disposition {
-        let past = headers::past(&delivery.envelope);
+        let message_history = headers::message_history(&delivery.envelope);
         let last = self.settings.policy.delays.len().saturating_sub(1);
-        let rung = usize::try_from(past.refusals).unwrap_or(usize::MAX).min(last);
-        let refusals = past.refusals.saturating_add(1);
-        let postponed = Postponed { refusals, ..self.postponed_from_headers(&past, Kind::Handoff, rung, why) };
+        let rung = usize::try_from(message_history.refusals).unwrap_or(usize::MAX).min(last);
+        let refusals = message_history.refusals.saturating_add(1);
+        let postponed =
+            Postponed { refusals, ..self.postponed_from_headers(&message_history, Kind::Handoff, rung, why) };
         match self.copy_later(&delivery, &postponed).await {
             Ok(()) => {
                 report(delivery.ack().await);
@@ -74,7 +74,7 @@ impl Worker {
             }
             Err(problem) => {
                 error!(error = %problem, "could not move an event to a retry queue; returning it to its queue");
-                report(delivery.give_back().await);
+                report(delivery.requeue().await);
                 Disposition::Unacked
             }
         }
@@ -92,7 +92,7 @@ impl Worker {
             Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
             Settlement::Dead(letter) => return self.dead(delivery, (received, claim), *letter).await,
             Settlement::Split(parts) => delivery.split(parts).await?,
-            Settlement::GiveBack => return Ok(AfterCopy::GiveBack),
+            Settlement::Requeue => return Ok(AfterCopy::Requeue),
         }
         Ok(AfterCopy::Ack)
     }
@@ -156,11 +156,11 @@ impl Worker {
         let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
         let settled = Record { settled: true, ..*record };
         let changes = claim.map(Change::Guard).into_iter().chain([Change::Record(key, Box::new(settled))]);
-        match caught(self.store.keep(changes.collect())).await {
+        match caught(self.store.persist(changes.collect())).await {
             Ok(Ok(())) => AfterCopy::Ack,
             Ok(Err(StoreError::Fenced)) => {
                 self.metrics.record(Measurement::Fenced);
-                AfterCopy::GiveBack
+                AfterCopy::Requeue
             }
             Ok(Err(problem)) => {
                 error!(error = %problem, "the store failed after a dead letter was copied; it will be copied again");
@@ -225,7 +225,7 @@ pub(super) enum Disposition {
 /// Remaining step of a delivery once its copy is safe.
 enum AfterCopy {
     Ack,
-    GiveBack,
+    Requeue,
     /// Move it to a retry queue: it is decided, and returns for the remaining steps.
     Again,
 }
@@ -242,7 +242,7 @@ fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
         Settlement::Done(done) => Some((&done.key, &done.outcome)),
         Settlement::Known(key, outcome) => Some((key, outcome)),
         Settlement::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
-        Settlement::Later(_) | Settlement::GiveBack | Settlement::Split(_) => None,
+        Settlement::Later(_) | Settlement::Requeue | Settlement::Split(_) => None,
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Settlement {
     /// Publish a copy to the retry queue of a rung of the ladder.
     Later(Postponed),
     /// The event was not started: return it to its old place in its queue.
-    GiveBack,
+    Requeue,
     /// Announce the failed outcome, if an event could be read, and publish a copy to the dead-letter queue.
     Dead(Box<NewDeadLetter>),
     /// Publish several messages in place of the delivery.

@@ -20,7 +20,7 @@ use crate::workflow::{Life, Milestone, MilestoneKind};
 /// Time after which a queued event is noted in the store. Most are begun long before.
 const NOTED_AFTER: Duration = Duration::from_secs(2);
 /// Interval between notes.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 /// Most notes at once, for each shard of the tracker: 5,000 in all, which take the thread of the events 10 ms.
 const MOST_NOTED: usize = 320;
 
@@ -49,7 +49,7 @@ impl Worker {
                 self.track_retry(&key, postponed.rung, postponed.why);
                 NextStage::Retrying
             }
-            Settlement::GiveBack => NextStage::Queued,
+            Settlement::Requeue => NextStage::Queued,
             Settlement::Known(..) => NextStage::Known,
             Settlement::Done(_) | Settlement::Dead(_) | Settlement::Split(_) => NextStage::Over,
         };
@@ -64,7 +64,7 @@ impl Worker {
             (NextStage::Known, Disposition::Acked) => {
                 if self.tracker.ends(&key) {
                     // A note that stays is only told, and goes with the next sweep.
-                    _ = self.store.note(vec![Change::ForgetQueued(key)]).await;
+                    _ = self.store.write(vec![Change::ForgetQueued(key)]).await;
                 }
             }
             (NextStage::Retrying, Disposition::Acked) => {}
@@ -76,7 +76,7 @@ impl Worker {
 
     /// Notes events in the store that wait in their organizations' queues, until it is cancelled. Nothing waits for it.
     pub(super) async fn note_queued(self: Arc<Self>, stopped: CancellationToken) {
-        while timeout(NOTE_EVERY, stopped.cancelled()).await.is_err() {
+        while timeout(NOTE_INTERVAL, stopped.cancelled()).await.is_err() {
             let before = self.now().saturating_sub(NOTED_AFTER).unwrap_or(Timestamp::MIN);
             self.note_queued_since(before).await;
         }
@@ -87,7 +87,7 @@ impl Worker {
         let notes = self.tracker.notes(before, MOST_NOTED);
         if !notes.is_empty() {
             let changes = notes.into_iter().map(|(key, note)| Change::Queued(key, note)).collect();
-            if let Err(problem) = self.store.note(changes).await {
+            if let Err(problem) = self.store.write(changes).await {
                 debug!(error = %problem, "could not note events that wait; a restart would forget them");
             }
         }

@@ -23,13 +23,13 @@ impl Worker {
         if known.as_ref().is_some_and(|record| belongs_to_other(record, &digest)) {
             return Ok(Settlement::Dead(Box::new(letter)));
         }
-        let under_way = known.as_ref().filter(|record| record.outcome().is_none());
-        let letter = under_way.into_iter().fold(letter, new_dead_letter::after_all);
+        let unsettled = known.as_ref().filter(|record| record.outcome().is_none());
+        let letter = unsettled.into_iter().fold(letter, new_dead_letter::after_all);
         let record = buried(&letter, digest, known, replay);
         let session = self.end_waiting_for(&key, &record, letter.outcome.finished_at).await?;
         let record = Box::new(record);
         let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
-        self.store.keep(arrival.guarded(changes)).await?;
+        self.store.persist(arrival.guarded(changes)).await?;
         Ok(Settlement::Dead(Box::new(NewDeadLetter { record: Some(record), ..letter })))
     }
 
@@ -63,8 +63,8 @@ fn belongs_to_other(record: &Record, digest: &str) -> bool {
 
 /// Returns the record of a dead letter, with all that was recorded of its event before.
 fn buried(letter: &NewDeadLetter, body_digest: String, known: Option<Record>, replay: Option<ReplayMark>) -> Record {
-    let under_way = known.as_ref().filter(|record| record.outcome().is_none());
-    let progress = under_way.map_or_else(Progress::default, |record| record.progress.clone());
+    let unsettled = known.as_ref().filter(|record| record.outcome().is_none());
+    let progress = unsettled.map_or_else(Progress::default, |record| record.progress.clone());
     let (life, history) = new_run(known, replay);
     Record {
         kind: letter.outcome.kind,

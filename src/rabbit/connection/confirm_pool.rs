@@ -75,7 +75,7 @@ pub(in crate::rabbit) async fn open_channel(connection: &Connection) -> lapin::R
     channel
 }
 
-/// True if a connection has no channel number left.
+/// Returns true if a connection has no channel number left.
 fn is_full(error: &lapin::Error) -> bool {
     matches!(error.kind(), lapin::ErrorKind::ChannelsLimitReached)
 }

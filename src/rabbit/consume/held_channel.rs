@@ -12,7 +12,7 @@ use crate::rabbit::link::{Link, TAKE_ACKS};
 
 /// Longest wait for the messages of a closed channel to return to their queue; usually some milliseconds.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Channel shared by the consumer and each of its messages; the last of them closes it.
 pub(super) struct HeldChannel {
@@ -55,7 +55,7 @@ async fn close(channel: &Channel, link: &Link, queue: &str) {
     let start = Instant::now();
     let mut last = before;
     while start.elapsed() < RETURN_LIMIT && !link.has_ended() {
-        sleep(LOOK_EVERY).await;
+        sleep(LOOK_INTERVAL).await;
         let now = link.look(queue).await;
         // Two equal answers mean that the queue has settled.
         if now.is_some() && now == last {

@@ -50,8 +50,8 @@ impl Settle for Unacked {
         self.0.ack().await
     }
 
-    async fn give_back(&self) -> Settled {
-        self.0.give_back().await
+    async fn requeue(&self) -> Settled {
+        self.0.requeue().await
     }
 
     async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
@@ -167,7 +167,7 @@ impl RabbitMessage {
         self.settled(&answer)
     }
 
-    async fn give_back(&self) -> Settled {
+    async fn requeue(&self) -> Settled {
         if self.held.is_some() {
             return Settled::Taken;
         }

@@ -142,7 +142,7 @@ impl ScanChannel {
         self.delivered.saturating_sub(self.held.load(Ordering::Relaxed))
     }
 
-    /// True if acks might be lost if the channel ended now. An ack has no answer. The broker forwards acks in the
+    /// Returns true if acks might be lost if the channel ended now. An ack has no answer. The broker forwards acks in the
     /// background, a few at a time, and those it holds back are lost when the channel ends (measured, 3.10.8). The
     /// queue answers the start or end of a consumer after everything forwarded before it, and acks that were held back
     /// are forwarded with the first answers. So an ack is certain two windows later.
@@ -150,7 +150,7 @@ impl ScanChannel {
         self.acked() > self.sure + SURE_AT_ONCE
     }
 
-    /// True if the channel must have no more windows, other than those that make its acks certain.
+    /// Returns true if the channel must have no more windows, other than those that make its acks certain.
     fn is_long(&self) -> bool {
         self.windows >= if self.acked() > 0 { WINDOWS_PER_ACKING_CHANNEL } else { WINDOWS_PER_CHANNEL }
     }

@@ -54,7 +54,7 @@ impl DeadLetterSession {
         &self.options.dead_letter_queue
     }
 
-    /// True if events wait for a worker in a queue of this name.
+    /// Returns true if events wait for a worker in a queue of this name.
     pub(in crate::rabbit) fn is_event_queue(&self, name: &str) -> bool {
         self.options.is_event_queue(name)
     }

@@ -54,7 +54,7 @@ impl DestinationFaults {
         self.publish(&all);
     }
 
-    /// True if a destination is in trouble.
+    /// Returns true if a destination is in trouble.
     pub(in crate::rabbit) fn contains(&self, destination: &str) -> bool {
         self.lock().contains_key(destination)
     }

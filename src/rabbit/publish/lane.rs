@@ -36,7 +36,7 @@ use crate::rabbit::refusal;
 /// Most messages in flight to one destination: fewer than RabbitMQ's `quorum_commands_soft_limit`.
 const ALLOWANCE: usize = 24;
 /// Interval between checks for overdue confirms and for destinations to retry.
-const CHECK_EVERY: Duration = Duration::from_millis(250);
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// First and longest pause before a destination without write permission is retried (contract 1).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -127,7 +127,7 @@ impl PublishLane {
     }
 
     async fn run(mut self, mut queue: mpsc::UnboundedReceiver<PublishJob>) {
-        let mut check = interval(CHECK_EVERY);
+        let mut check = interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -49,7 +49,7 @@ impl ConfirmedPublisher {
         async move { queued?.await.unwrap_or_else(|_| Err(PublishFailure::Gone)) }
     }
 
-    /// True if a destination does not confirm or refuses write permission.
+    /// Returns true if a destination does not confirm or refuses write permission.
     pub(in crate::rabbit) fn is_in_trouble(&self, name: &str) -> bool {
         self.policy.faults.as_ref().is_some_and(|faults| faults.contains(name))
     }

@@ -253,7 +253,7 @@ async fn put(channel: &Channel, declaration: &Declaration, ask: DeclareMode) -> 
     }
 }
 
-/// True if an existing object is acceptable although the broker refuses to declare it.
+/// Returns true if an existing object is acceptable although the broker refuses to declare it.
 ///
 /// Exchanges belong to OpenCX. They only have to be durable and of type topic (the broker compares these two first),
 /// and the worker needs no permission to configure them. If a queue is only checked, a user without that permission

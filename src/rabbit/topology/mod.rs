@@ -91,7 +91,7 @@ impl BrokerVersion {
         Some(Self { major: numbers.next()?.parse().ok()?, minor: numbers.next().unwrap_or("0").parse().ok()? })
     }
 
-    /// True if quorum queues have a delivery limit of 20 by default, which -1 removes. Brokers before 4.0 have no
+    /// Returns true if quorum queues have a delivery limit of 20 by default, which -1 removes. Brokers before 4.0 have no
     /// default limit and refuse -1.
     fn limits_by_default(self) -> bool {
         self.major >= 4

@@ -60,7 +60,7 @@ pub(in crate::rabbit) struct QueueTable {
 }
 
 impl QueueTable {
-    /// True if the queue of every configured organization either exists or is found to be missing.
+    /// Returns true if the queue of every configured organization either exists or is found to be missing.
     fn is_complete(&self) -> bool {
         let has = |id| self.usable.contains_key(id) || self.missing.contains_key(id);
         self.served.as_ref().is_some_and(|served| served.configured.keys().all(has))
@@ -125,7 +125,7 @@ impl OrganizationQueues {
         self.table.borrow().served.clone().unwrap_or_default()
     }
 
-    /// True if the queue of an organization can be consumed, however new it is.
+    /// Returns true if the queue of an organization can be consumed, however new it is.
     pub(in crate::rabbit) fn exists(&self, organization: &OrganizationId) -> bool {
         self.table.borrow().usable.contains_key(organization)
     }

@@ -90,7 +90,7 @@ impl Visit for LineFields {
     }
 }
 
-/// True if a value needs no quotes.
+/// Returns true if a value needs no quotes.
 fn is_plain(value: &str) -> bool {
     let odd = |char: char| char.is_whitespace() || is_hidden(char) || matches!(char, '"' | '\\' | '=');
     !value.is_empty() && !value.contains(odd)

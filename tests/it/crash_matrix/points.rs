@@ -39,14 +39,14 @@ pub enum Case {
 }
 
 impl Case {
-    /// True if a rep reopens the case.
+    /// Returns true if a rep reopens the case.
     pub fn is_reopened(self) -> bool {
         matches!(self, Self::Reopened | Self::Looked | Self::LookedOpen)
     }
 }
 
 impl Point {
-    /// True if the outcome warns `close_unconfirmed`: the case was closed, no record of it is kept, and the case is
+    /// Returns true if the outcome warns `close_unconfirmed`: the case was closed, no record of it is kept, and the case is
     /// open again.
     pub fn is_unconfirmed(&self) -> bool {
         self.of.is_reopened() && matches!(self.at, Moment::Done(_) | Moment::Asked(Operation::Named(_)))

@@ -71,11 +71,11 @@ impl Store for FakeStore {
         Ok(Vec::new())
     }
 
-    async fn note(&self, _: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, _: Vec<Change>) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn keep(&self, _: Vec<Change>) -> Result<(), StoreError> {
+    async fn persist(&self, _: Vec<Change>) -> Result<(), StoreError> {
         Ok(())
     }
 

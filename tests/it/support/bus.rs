@@ -170,7 +170,7 @@ impl Bus {
         eventually(&format!("{least} messages in the queue of {organization}"), gathered).await;
     }
 
-    /// True if the queue exists.
+    /// Returns true if the queue exists.
     pub async fn has_queue(&self, queue: &str) -> bool {
         self.client().await.as_ref().unwrap().depth(queue).await.is_some()
     }

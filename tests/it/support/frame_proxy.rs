@@ -81,7 +81,7 @@ impl FrameProxy {
         *self.shared.lock() = Some(stop);
     }
 
-    /// True if it is shut.
+    /// Returns true if it is shut.
     pub fn is_shut(&self) -> bool {
         *self.shared.shut.borrow()
     }

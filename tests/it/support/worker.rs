@@ -118,7 +118,7 @@ impl Worker {
         self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// True if a line has this message.
+    /// Returns true if a line has this message.
     pub fn logged(&self, sentence: &str) -> bool {
         self.lines().iter().any(|line| says(line, sentence))
     }

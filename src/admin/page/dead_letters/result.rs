@@ -65,7 +65,7 @@ pub(crate) fn course(it: &JobProgress<'_>) -> Markup {
     }
 }
 
-/// True if nothing on the page will change any more.
+/// Returns true if nothing on the page will change any more.
 pub(crate) fn is_settled(it: &JobProgress<'_>) -> bool {
     let open = |phase: &Option<Phase>| !matches!(phase, Some(Phase::Finished(_) | Phase::Dead(_)));
     it.done != Completion::No

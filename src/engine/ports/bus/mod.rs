@@ -89,7 +89,7 @@ pub trait Settle: Send + Sync {
     /// Returns the message to its queue. In an organization's queue it is back at its old place once its
     /// [`Consumption`] is closed: RabbitMQ (3.10, measured) puts a rejected message at the end of a queue without a
     /// delivery limit, but one left by a closed channel at its old place.
-    async fn give_back(&self) -> Settled;
+    async fn requeue(&self) -> Settled;
     /// Publishes a copy elsewhere, with these headers set. Returns once the broker has confirmed the copy.
     async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError>;
     /// Publishes these parts to the inbox in place of the message. Returns once the broker has confirmed all of them.
@@ -230,8 +230,8 @@ impl Delivery {
     }
 
     /// Returns the message to its queue.
-    pub async fn give_back(self) -> Settled {
-        self.settle.give_back().await
+    pub async fn requeue(self) -> Settled {
+        self.settle.requeue().await
     }
 
     /// Publishes a copy elsewhere.

@@ -269,7 +269,7 @@ impl Settle for FakeDelivery {
         self.settled(end)
     }
 
-    async fn give_back(&self) -> Settled {
+    async fn requeue(&self) -> Settled {
         self.broker.given_back.lock().unwrap().push(self.message.body.clone());
         self.settled(MessageEnd::GivenBack)
     }

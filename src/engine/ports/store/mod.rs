@@ -1,5 +1,5 @@
 //! In: changes to store, and queries.
-//! Out: records, sessions, contacts, requirements of environments. `keep` returns once a change is durable.
+//! Out: records, sessions, contacts, requirements of environments. `persist` returns once a change is durable.
 //! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
 pub mod contact_key;
@@ -70,12 +70,12 @@ pub trait Store: Send + Sync + 'static {
     async fn organization_queues(&self) -> Result<Vec<(OrganizationId, Timestamp)>, StoreError>;
 
     /// Applies all of these changes or none, without waiting for the disk.
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// Applies all of these changes or none, and returns once they would survive a power loss. Earlier changes that
-    /// were only noted may still be lost, except where these replace them, so changes that belong together go into one
+    /// were only written may still be lost, except where these replace them, so changes that belong together go into one
     /// call.
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError>;
 
     /// Returns finished and dead-lettered events that match, newest first.
     async fn outcomes(

@@ -17,7 +17,7 @@ impl Attempt<'_> {
                 let now = self.worker.now();
                 if self.record.progress.intend(*incident, now) {
                     self.session.extend(closing(self.event, *incident, Some(now), &mut self.memory, now));
-                    self.keep().await?;
+                    self.persist().await?;
                 }
             }
             Step::LookAtIncident { incident, since } => self.record.progress.adopt_intent(*incident, *since),

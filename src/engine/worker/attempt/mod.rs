@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::age::Age;
-use super::arrival::{Arrival, is_of_this_life};
+use super::arrival::{Arrival, is_current_run};
 use super::backoff::Backoff;
-use super::core::{HOLD, Worker};
+use super::core::{MAX_HOLD, Worker};
 use super::lanes::{Lane, Ticket};
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
@@ -25,6 +25,7 @@ use super::tracking::began;
 use super::{headers, new_dead_letter};
 use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
+use crate::ports::metrics::Measurement;
 use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
     ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
@@ -34,7 +35,7 @@ use crate::workflow::{
 
 /// Duration after which progress is stored while an event is processed. Of a faster event only the end is stored: a
 /// crash then costs the repetition of one request at most.
-const WORTH_NOTING: Duration = Duration::from_millis(100);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// One attempt to process an event.
 pub(super) struct Attempt<'a> {
@@ -44,11 +45,11 @@ pub(super) struct Attempt<'a> {
     settings: &'a Settings,
     pub(super) record: Record,
     pub(super) memory: Memory,
-    /// Session changes since the record was last kept. They are kept together with the record: a crash may lose changes
-    /// that were only noted, and then the session would lack an outcome that OpenCX has received.
+    /// Session changes since the record was last persisted. They are persisted together with it: a crash may lose changes
+    /// that were only written, and then the session would lack an outcome that OpenCX has received.
     session: Vec<Change>,
     /// Time the record was last written, or the attempt began.
-    noted: Timestamp,
+    last_write: Timestamp,
     pauses: Backoff,
     age: Age,
     /// Turn in the contact's lane, held while this event looks up or creates its contact. Other events with the same
@@ -70,17 +71,17 @@ impl Worker {
         arrival: &Arrival,
     ) -> Result<Settlement, StoreError> {
         let redelivered = arrival.delivery.redelivered;
-        let phase = known.record.as_ref().filter(|record| is_of_this_life(arrival, record)).map(|record| &record.phase);
+        let phase = known.record.as_ref().filter(|record| is_current_run(arrival, record)).map(|record| &record.phase);
         let deaths = deaths(redelivered, phase, self.life);
         let was_begun = known.record.is_some();
-        let mut attempt = self.begin_attempt(event, settings, known, arrival);
+        let mut attempt = self.new_attempt(event, settings, known, arrival);
         attempt.begin();
         if let Some(deaths) = deaths {
             if let Some(settlement) = attempt.enter_quarantine(deaths).await? {
                 return Ok(settlement);
             }
         } else if was_begun {
-            attempt.note(Vec::new()).await?;
+            attempt.write_progress(Vec::new()).await?;
         }
         loop {
             match attempt.next() {
@@ -97,7 +98,7 @@ impl Worker {
     }
 
     /// Begins an attempt with everything that is stored about the event.
-    pub(super) fn begin_attempt<'a>(
+    pub(super) fn new_attempt<'a>(
         &'a self,
         event: &'a Event,
         settings: &'a Settings,
@@ -115,12 +116,12 @@ impl Worker {
             event,
             arrival,
             settings,
-            record: self.record_to_go_on_with(event, known, arrival),
+            record: self.resumed_record(event, known, arrival),
             session: session_as_noted,
             memory,
-            noted: self.now(),
+            last_write: self.now(),
             pauses: Backoff::new(),
-            age: Age::new(arrival.past.age),
+            age: Age::new(arrival.message_history.age),
             contact_turn: None,
             contact_is_fresh: true,
             isolation: None,
@@ -128,14 +129,14 @@ impl Worker {
     }
 
     /// Returns the record to continue with. A dead-lettered event that returns starts over.
-    fn record_to_go_on_with(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
-        let past = &arrival.past;
+    fn resumed_record(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
+        let message_history = &arrival.message_history;
         // The broker's delivery limit leaves the record of an event in flight, and a replay starts over after that too.
         let (going_on, earlier): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|record| record.outcome().is_none() && is_of_this_life(arrival, record));
+            known.into_iter().partition(|record| record.outcome().is_none() && is_current_run(arrival, record));
         let going_on = going_on.into_iter().next();
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        let first_seen = past.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
+        let first_seen = message_history.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
         let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
         let tracked = self.tracker.begins(event, self.now());
         let (life, history) = if let Some(record) = going_on {
@@ -150,7 +151,7 @@ impl Worker {
             session_id: Some(event.session_id().clone()),
             body_digest: digest(&arrival.delivery.body),
             first_seen,
-            attempts: spent.max(past.attempts) + 1,
+            attempts: spent.max(message_history.attempts) + 1,
             phase: Phase::InHand,
             settled: false,
             poison: false,
@@ -161,7 +162,7 @@ impl Worker {
     }
 
     /// Reads everything stored that affects an event.
-    pub(super) async fn recall(&self, event: &Event, arrival: &Arrival) -> Result<KnownEvent, StoreError> {
+    pub(super) async fn load_known(&self, event: &Event, arrival: &Arrival) -> Result<KnownEvent, StoreError> {
         let query = EventQuery {
             key: event.key.clone(),
             session: event.session_id().clone(),
@@ -189,16 +190,16 @@ impl Attempt<'_> {
         self.session.extend(opening(self.event, &mut self.memory, self.worker.now()));
     }
 
-    /// Notes the progress together with other changes, without waiting for the disk.
-    async fn note(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
-        self.noted = self.worker.now();
+    /// Writes the progress together with other changes, without waiting for the disk.
+    async fn write_progress(&mut self, others: Vec<Change>) -> Result<(), StoreError> {
+        self.last_write = self.worker.now();
         let changes = others.into_iter().chain(self.session.iter().cloned()).chain([self.changed()]);
-        self.worker.store.note(self.arrival.guarded(changes)).await
+        self.worker.store.write(self.arrival.guarded(changes)).await
     }
 
-    fn worth_noting(&self) -> bool {
-        let since = self.worker.now().duration_since(self.noted);
-        Duration::try_from(since).is_ok_and(|since| since >= WORTH_NOTING)
+    fn is_progress_due(&self) -> bool {
+        let since = self.worker.now().duration_since(self.last_write);
+        Duration::try_from(since).is_ok_and(|since| since >= PROGRESS_INTERVAL)
     }
 
     pub(super) fn next(&self) -> Decision {
@@ -252,14 +253,14 @@ impl Attempt<'_> {
         let Some(email) = self.event.email() else { return Ok(false) };
         let lane = Lane::Contact(self.event.key.organization_id.clone(), email.to_lowercase());
         let mut ticket = self.worker.lanes.queue(lane);
-        let stands = std::mem::take(&mut self.contact_is_fresh) && ticket.is_first();
+        let is_still_current = std::mem::take(&mut self.contact_is_fresh) && ticket.is_first();
         // No ticket in this lane is returned, because its events have started.
         _ = self.observed(ticket.turn()).await?;
         self.contact_turn = Some(ticket);
-        if !stands && self.record.progress.contact == ContactProgress::Unknown {
+        if !is_still_current && self.record.progress.contact == ContactProgress::Unknown {
             self.memory.contact = self.worker.known_contact(self.event).await?;
         }
-        Ok(!stands)
+        Ok(!is_still_current)
     }
 
     async fn record_receipt(&mut self, step: &Step, receipt: &Receipt) -> Result<Option<Settlement>, StoreError> {
@@ -277,12 +278,12 @@ impl Attempt<'_> {
         let (own, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_of_session);
         self.session.extend(own);
         self.end_of_intent(step);
-        // The last receipt is kept with the outcome, immediately after. Changes that other events depend on are noted
-        // now.
-        if self.worth_noting() && !matches!(self.next(), Decision::Finish(_)) {
-            self.note(others).await?;
+        // The last receipt is persisted with the outcome, immediately after. Changes that other events depend on are
+        // written now.
+        if self.is_progress_due() && !matches!(self.next(), Decision::Finish(_)) {
+            self.write_progress(others).await?;
         } else if !others.is_empty() {
-            self.worker.store.note(self.arrival.guarded(others)).await?;
+            self.worker.store.write(self.arrival.guarded(others)).await?;
         }
         if contact_known {
             self.contact_turn = None;
@@ -295,21 +296,24 @@ impl Attempt<'_> {
         if fault.remedy == Remedy::Retry {
             self.age.start();
         }
-        let again = after(fault.remedy, self.trial(), &self.worker.settings.policy);
+        let again = after(fault.remedy, self.failed_attempt(), &self.worker.settings.policy);
+        let (again, why) = match again {
+            RetryDecision::Now if self.is_held_too_long() => {
+                (RetryDecision::After(shortest_rung(&self.worker.settings.policy)), "held")
+            }
+            again => (again, fault.remedy.as_str()),
+        };
         self.log(&fault, again);
         match again {
-            RetryDecision::Now if self.is_held_too_long() => {
-                self.postpone(shortest_rung(&self.worker.settings.policy), "held").await.map(Some)
-            }
             RetryDecision::Now if self.pause().await => {
                 self.record.attempts += 1;
-                self.worker.metrics.record(crate::ports::metrics::Measurement::Retried("in_process"));
+                self.worker.metrics.record(Measurement::Retried("in_process"));
                 Ok(None)
             }
             RetryDecision::Now => {
                 self.postpone(shortest_rung(&self.worker.settings.policy), "shutdown").await.map(Some)
             }
-            RetryDecision::After(rung) => self.postpone(rung, fault.remedy.as_str()).await.map(Some),
+            RetryDecision::After(rung) => self.postpone(rung, why).await.map(Some),
             RetryDecision::WhenAvailable => self.when_available(&fault).await,
             RetryDecision::WhenStepAllowed => self.when_step_is_available(&fault).await,
             RetryDecision::GiveUp(reason) => self.give_up(reason, fault).await.map(Some),
@@ -317,7 +321,7 @@ impl Attempt<'_> {
     }
 
     fn is_held_too_long(&self) -> bool {
-        self.arrival.delivery.received.elapsed() >= HOLD
+        self.arrival.delivery.received.elapsed() >= MAX_HOLD
     }
 
     /// Waits before a retry. Returns false if the worker is stopping, which leaves no time for it.
@@ -344,7 +348,7 @@ impl Attempt<'_> {
         self.record.phase = Phase::Finished((*outcome).clone());
         let now = self.worker.now();
         self.session.extend(handed_off(self.event, &self.record.progress, &mut self.memory, now));
-        self.keep().await?;
+        self.persist().await?;
         Ok(Settlement::Done(FinishedEvent { key: self.event.key.clone(), outcome, timestamp: self.event.timestamp }))
     }
 
@@ -355,15 +359,15 @@ impl Attempt<'_> {
             new_dead_letter::given_up(self.event, reason, fault, (&self.record.progress, attempts), (first_seen, now));
         self.record.phase = Phase::Dead(letter.outcome.clone());
         self.session.extend(given_up(self.event, &self.record.progress, &mut self.memory, now));
-        self.keep().await?;
+        self.persist().await?;
         let record = Some(Box::new(self.record.clone()));
         Ok(Settlement::Dead(Box::new(NewDeadLetter { record, ..letter })))
     }
 
     /// Makes the record and the session changes durable.
-    pub(super) async fn keep(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn persist(&mut self) -> Result<(), StoreError> {
         let session = std::mem::take(&mut self.session);
-        self.worker.store.keep(self.arrival.guarded(session.into_iter().chain([self.changed()]))).await
+        self.worker.store.persist(self.arrival.guarded(session.into_iter().chain([self.changed()]))).await
     }
 
     fn changed(&self) -> Change {
@@ -374,7 +378,7 @@ impl Attempt<'_> {
         Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
     }
 
-    pub(super) fn trial(&self) -> FailedAttempt {
+    pub(super) fn failed_attempt(&self) -> FailedAttempt {
         FailedAttempt { attempts: self.record.attempts, age: self.age.now() }
     }
 

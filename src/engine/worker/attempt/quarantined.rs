@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::Attempt;
 use crate::ports::store::StoreError;
-use crate::worker::core::HOLD;
+use crate::worker::core::MAX_HOLD;
 use crate::worker::quarantine::Isolation;
 use crate::worker::settlement::Settlement;
 use crate::workflow::{Deaths, Fault, Phase, Reason, Remedy, StepName};
@@ -29,7 +29,7 @@ impl Attempt<'_> {
             return self.give_up(Reason::RetriesExhausted, poison(step, deaths)).await.map(Some);
         }
         if !self.isolate(deaths).await? {
-            return Ok(Some(Settlement::GiveBack));
+            return Ok(Some(Settlement::Requeue));
         }
         if deaths.needs_quarantine() {
             warn!(event_id = %self.event.key.event_id, deaths = deaths.count, "processing an event alone; it was in flight when the process died");
@@ -46,7 +46,7 @@ impl Attempt<'_> {
                 biased;
                 () = self.arrival.ending.cancelled() => return Ok(false),
                 () = self.arrival.delivery.lost.cancelled() => return Ok(false),
-                () = sleep_until(self.arrival.delivery.received + HOLD) => return Ok(false),
+                () = sleep_until(self.arrival.delivery.received + MAX_HOLD) => return Ok(false),
                 turn = turn => turn.ok(),
             }
         } else {
@@ -54,7 +54,7 @@ impl Attempt<'_> {
         };
         self.isolation = Some(Isolation { _alone: alone });
         self.record.phase = self.quarantined(deaths, false);
-        self.keep().await?;
+        self.persist().await?;
         Ok(true)
     }
 
@@ -94,7 +94,7 @@ impl Attempt<'_> {
         if let Phase::Quarantined { waiting, .. } = &mut self.record.phase {
             *waiting = true;
         }
-        self.keep().await?;
+        self.persist().await?;
         self.isolation = None;
         Ok(())
     }

@@ -7,7 +7,7 @@ use tokio::time::sleep_until;
 use super::Attempt;
 use crate::ports::destination::Unavailable;
 use crate::ports::store::StoreError;
-use crate::worker::core::HOLD;
+use crate::worker::core::MAX_HOLD;
 use crate::worker::event_tracker::EventStage;
 use crate::worker::settlement::{Postponed, Settlement};
 use crate::workflow::{Fault, Milestone, Phase, Remedy, elapsed, rung, shortest_rung};
@@ -21,7 +21,7 @@ impl Attempt<'_> {
     /// failed; a long one in a retry queue.
     pub(super) async fn when_available(&mut self, fault: &Fault) -> Result<Option<Settlement>, StoreError> {
         let age = self.pauses_age(fault).await?;
-        if self.worker.becomes_available(&self.event.key.organization_id, self.arrival).await {
+        if self.worker.wait_until_available(&self.event.key.organization_id, self.arrival).await {
             return self.resume(age).await;
         }
         self.postpone_waiting(shortest_rung(&self.worker.settings.policy), age, fault).await.map(Some)
@@ -53,7 +53,7 @@ impl Attempt<'_> {
         tokio::select! {
             () = self.worker.destination.step_available(&self.event.key.organization_id, fault.step) => true,
             () = makes_room => false,
-            () = sleep_until(delivery.received + HOLD) => false,
+            () = sleep_until(delivery.received + MAX_HOLD) => false,
             () = delivery.lost.cancelled() => false,
             () = self.arrival.ending.cancelled() => false,
         }
@@ -62,15 +62,15 @@ impl Attempt<'_> {
     /// Pauses the age, notes the progress and leaves the quarantine. Returns the age so far.
     async fn pauses_age(&mut self, fault: &Fault) -> Result<Option<Duration>, StoreError> {
         self.worker.tracker.enters(&self.event.key, EventStage::OnHold(fault.remedy.as_str()), self.worker.now());
-        let age = self.age.told();
+        let age = self.age.if_started();
         self.leave_quarantine().await?;
-        self.note(Vec::new()).await?;
+        self.write_progress(Vec::new()).await?;
         Ok(age)
     }
 
     async fn resume(&mut self, age: Option<Duration>) -> Result<Option<Settlement>, StoreError> {
         self.worker.tracker.begins(self.event, self.worker.now());
-        self.age.resumes_at(age);
+        self.age.resume_at(age);
         self.return_to_quarantine().await?;
         Ok(None)
     }
@@ -79,7 +79,7 @@ impl Attempt<'_> {
     pub(super) async fn store_waiting(&mut self, rung: usize, why: &str) -> Result<(), StoreError> {
         self.record.phase = Phase::Waiting;
         self.waits(rung, why);
-        self.keep().await
+        self.persist().await
     }
 
     /// Adds the wait in a retry queue to the event's life.
@@ -101,7 +101,7 @@ impl Attempt<'_> {
         if !matches!(self.record.phase, Phase::Quarantined { .. }) {
             self.record.phase = Phase::Waiting;
         }
-        self.keep().await?;
+        self.persist().await?;
         let is_owned = self.worker.fleet.may_act(&self.event.key.organization_id);
         let why = if is_owned { fault.remedy.as_str() } else { Unavailable::NotOwned.as_str() };
         Ok(Settlement::Later(Postponed { age, ..self.postponed(rung, why) }))

@@ -41,7 +41,7 @@ pub(super) struct MessageHistory {
 
 /// Returns true if a record, first seen at this time, belongs to the event's current run. A replay by an operator
 /// begins a new run.
-pub(super) fn is_of_this_life(envelope: &Envelope, first_seen: Timestamp) -> bool {
+pub(super) fn is_current_run(envelope: &Envelope, first_seen: Timestamp) -> bool {
     let replayed_at = envelope.header(REPLAYED_AT).and_then(|text| text.parse::<Timestamp>().ok());
     replayed_at.is_none_or(|replayed_at| first_seen >= replayed_at)
 }
@@ -53,7 +53,7 @@ pub(super) fn replay(envelope: &Envelope) -> Option<ReplayMark> {
 }
 
 /// Reads a message's past from its headers. A dead letter that was moved back manually has none, and starts over.
-pub(super) fn past(envelope: &Envelope) -> MessageHistory {
+pub(super) fn message_history(envelope: &Envelope) -> MessageHistory {
     let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
     let first_seen = time(FIRST_SEEN);
     // Copies in the retry queues keep the header of an earlier dead-lettering; a later first-seen time begins a new

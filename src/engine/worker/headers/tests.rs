@@ -90,7 +90,7 @@ fn postponed() -> Postponed {
 
 fn read_back(headers: &CopyHeaders) -> MessageHistory {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    past(&envelope(&headers))
+    message_history(&envelope(&headers))
 }
 
 #[test]
@@ -139,22 +139,22 @@ fn invalid_headers_are_ignored() {
         ),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
-        assert_eq!(past(&envelope), expected, "{attempts} {first_seen}");
+        assert_eq!(message_history(&envelope), expected, "{attempts} {first_seen}");
     }
-    assert_eq!(past(&Envelope::default()), MessageHistory::default());
+    assert_eq!(message_history(&Envelope::default()), MessageHistory::default());
 }
 
 #[test]
 fn a_dead_letter_moved_back_unchanged_starts_over() {
     let headers = for_dead_letter(&refused(), "session.handoff.email");
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(past(&envelope(&headers)), MessageHistory::default());
+    assert_eq!(message_history(&envelope(&headers)), MessageHistory::default());
     // From a retry queue it returns with the counts since, and still has the headers of the old dead-lettering.
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
     assert_eq!(
-        past(&envelope(&headers)),
+        message_history(&envelope(&headers)),
         MessageHistory { attempts: 2, first_seen: Some(at(since)), ..MessageHistory::default() }
     );
 }

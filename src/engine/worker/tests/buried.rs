@@ -15,7 +15,7 @@ fn broken(event: &str) -> String {
 
 async fn put_off(rig: &Rig, event: &str) {
     rig.mood(event, Mood::Refuses(Remedy::Hold));
-    assert!(matches!(rig.carry(Envelope::default(), handoff(event)).await, MessageEnd::Later { .. }));
+    assert!(matches!(rig.process(Envelope::default(), handoff(event)).await, MessageEnd::Later { .. }));
     assert_eq!(rig.record(event).await.unwrap().phase, Phase::Waiting);
 }
 
@@ -31,15 +31,15 @@ async fn an_invalid_message_leaves_the_event_of_its_key_unchanged() {
     let rig = rig();
     put_off(&rig, "evt_1").await;
     let waiting = rig.record("evt_1").await;
-    let end = rig.carry(Envelope::default(), broken("evt_1")).await;
+    let end = rig.process(Envelope::default(), broken("evt_1")).await;
     assert_eq!(reason(&end), "invalid_event");
     assert_eq!(rig.record("evt_1").await, waiting);
     assert_eq!(rig.session("ses_evt_1").await[0].state, SessionState::Opening);
 
     rig.recovers();
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
     let answered = rig.record("evt_1").await;
-    assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
+    assert_eq!(reason(&rig.process(Envelope::default(), broken("evt_1")).await), "invalid_event");
     assert_eq!(rig.record("evt_1").await, answered);
 }
 
@@ -47,12 +47,12 @@ async fn an_invalid_message_leaves_the_event_of_its_key_unchanged() {
 async fn an_invalid_message_is_recorded_under_its_own_key() {
     let rig = rig();
     for _ in 0..2 {
-        assert_eq!(reason(&rig.carry(Envelope::default(), broken("evt_1")).await), "invalid_event");
+        assert_eq!(reason(&rig.process(Envelope::default(), broken("evt_1")).await), "invalid_event");
         assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Dead(_)));
     }
     assert_eq!(rig.session("ses_evt_1").await, []);
     assert_eq!(
-        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        rig.process(Envelope::default(), handoff("evt_1")).await,
         MessageEnd::Acked,
         "a dead letter does not answer its event"
     );
@@ -64,7 +64,7 @@ async fn removing_an_organization_dead_letters_its_unfinished_event() {
     put_off(&rig, "evt_1").await;
     rig.crm.unknown.store(true, Ordering::Relaxed);
     let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
-    let end = rig.carry(past, handoff("evt_1")).await;
+    let end = rig.process(past, handoff("evt_1")).await;
     assert_eq!(reason(&end), "unknown_organization");
     let record = rig.record("evt_1").await.unwrap();
     assert!(matches!(record.phase, Phase::Dead(_)));
@@ -73,7 +73,7 @@ async fn removing_an_organization_dead_letters_its_unfinished_event() {
 
     rig.crm.unknown.store(false, Ordering::Relaxed);
     rig.recovers();
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
     assert!(matches!(rig.session("ses_evt_1").await[0].state, SessionState::Open { .. }));
 }
 
@@ -83,7 +83,7 @@ async fn events_of_unknown_organizations_wait_while_a_file_is_unreadable() {
     rig.crm.unknown.store(true, Ordering::Relaxed);
     rig.crm.incomplete.store(true, Ordering::Relaxed);
     let past = envelope(&[("x-handoffd-attempts", "4"), ("x-handoffd-first-seen", "2026-11-22T11:00:00Z")]);
-    let MessageEnd::Later { rung, headers } = rig.carry(past, handoff("evt_1")).await else {
+    let MessageEnd::Later { rung, headers } = rig.process(past, handoff("evt_1")).await else {
         panic!("expected a retry")
     };
     assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "4"), "it spends no attempt");
@@ -91,7 +91,7 @@ async fn events_of_unknown_organizations_wait_while_a_file_is_unreadable() {
     assert_eq!(rig.record("evt_1").await, None);
 
     rig.crm.incomplete.store(false, Ordering::Relaxed);
-    assert_eq!(reason(&rig.carry(Envelope::default(), handoff("evt_1")).await), "unknown_organization");
+    assert_eq!(reason(&rig.process(Envelope::default(), handoff("evt_1")).await), "unknown_organization");
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,14 +100,14 @@ async fn another_body_waits_until_the_first_one_is_answered() {
     put_off(&rig, "evt_1").await;
     let other = handoff("evt_1").replace("secret", "other secret");
     rig.recovers();
-    let MessageEnd::Later { rung, headers } = rig.carry(Envelope::default(), other.clone()).await else {
+    let MessageEnd::Later { rung, headers } = rig.process(Envelope::default(), other.clone()).await else {
         panic!("the first one wins")
     };
     assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "0"));
     assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
     let answers = rig.broker.outcomes.lock().unwrap().clone();
-    assert_eq!(rig.carry(Envelope::default(), other).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), other).await, MessageEnd::Acked);
     assert_eq!(rig.broker.outcomes.lock().unwrap().clone(), [answers.clone(), answers].concat(), "the same answer");
 }
 
@@ -117,5 +117,5 @@ async fn another_body_is_processed_when_the_first_one_never_returns() {
     put_off(&rig, "evt_1").await;
     rig.recovers();
     let old = envelope(&[("x-handoffd-first-seen", "2026-11-22T10:59:59Z"), ("x-handoffd-age-ms", "3600000")]);
-    assert_eq!(rig.carry(old, handoff("evt_1").replace("secret", "other")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(old, handoff("evt_1").replace("secret", "other")).await, MessageEnd::Acked);
 }

@@ -25,7 +25,7 @@ fn set(what: &AtomicBool, on: bool) {
 async fn refused(rig: &Rig, times: usize) -> Vec<usize> {
     let (mut rungs, mut past) = (Vec::new(), Envelope::default());
     for _ in 0..times {
-        let end = rig.carry(past, handoff("evt_1")).await;
+        let end = rig.process(past, handoff("evt_1")).await;
         let (rung, refusals) = rung_and_refusals(&end);
         rungs.push(rung);
         past = envelope(&[(REFUSALS, refusals), ("x-handoffd-first-seen", "2026-11-22T11:59:00Z")]);
@@ -41,7 +41,7 @@ async fn a_refused_outcome_climbs_the_ladder_without_repeating_its_work() {
     assert_eq!(rig.asked(), 1, "completed work is not repeated");
     assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Finished(_)));
     set(&rig.broker.refuses_outcomes, false);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
     assert_eq!((rig.asked(), rig.broker.outcomes.lock().unwrap().len()), (1, 1));
 }
 
@@ -56,13 +56,13 @@ async fn a_refused_dead_letter_climbs_the_ladder_and_stays_dead() {
     rig.recovers();
     set(&rig.broker.refuses_dead_letters, false);
     assert!(
-        matches!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Dead { .. }),
+        matches!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Dead { .. }),
         "the decision stands"
     );
     assert_eq!(rig.asked(), 1);
     assert!(rig.record("evt_1").await.unwrap().settled);
     assert_eq!(
-        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        rig.process(Envelope::default(), handoff("evt_1")).await,
         MessageEnd::Acked,
         "published again, it starts over"
     );
@@ -76,5 +76,5 @@ async fn a_refusing_organization_queue_keeps_the_event_on_the_ladder() {
     assert_eq!(refused(&rig, 4).await, [0, 1, 2, 2]);
     assert_eq!((rig.asked(), rig.record("evt_1").await), (0, None));
     set(&rig.broker.refuses_forwarding, false);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }

@@ -107,14 +107,14 @@ async fn a_wait_for_the_organization_spends_neither_attempt_nor_age() {
     for remedy in [Remedy::Hold, Remedy::NotBefore(crate::workflow::samples::at("2026-11-22T12:30:00Z"))] {
         rig.mood("evt_1", Mood::Refuses(remedy));
         let past = envelope(&[("x-handoffd-attempts", "3"), ("x-handoffd-age-ms", "3599000")]);
-        let MessageEnd::Later { headers, .. } = rig.carry(past, handoff("evt_1")).await else {
+        let MessageEnd::Later { headers, .. } = rig.process(past, handoff("evt_1")).await else {
             panic!("expected a retry")
         };
         assert_eq!((headers["x-handoffd-attempts"].as_str(), headers["x-handoffd-age-ms"].as_str()), ("3", "3599000"));
         assert_eq!(rig.record("evt_1").await.unwrap().phase, Phase::Waiting);
         rig.recovers();
     }
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ async fn an_event_in_flight_at_a_death_is_recorded_before_its_first_request() {
         matches!(record.phase, Phase::Quarantined { waiting: true, .. }),
         "it waits long for an answer: {record:?}"
     );
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_2")).await, MessageEnd::Acked, "a new event is processed");
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_2")).await, MessageEnd::Acked, "a new event is processed");
     assert_eq!(rig.record("evt_2").await.unwrap().attempts, 1);
 }
 
@@ -156,11 +156,11 @@ async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
     let rig = rig();
     rig.mood("evt_1", Mood::Panics);
     let again = || messages(&["evt_1"]).remove(0).redelivered();
-    rig.carry(Envelope::default(), handoff("evt_1")).await;
+    rig.process(Envelope::default(), handoff("evt_1")).await;
     let written = rig.record("evt_1").await.unwrap();
     let phase = Phase::Quarantined { life: 0, deaths: 5, waiting: false, silent: 0 };
     let died_often = Record { phase, ..written };
-    rig.store.kept.keep(vec![Change::Record(key("evt_1"), Box::new(died_often))]).await.unwrap();
+    rig.store.kept.persist(vec![Change::Record(key("evt_1"), Box::new(died_often))]).await.unwrap();
     rig.recovers();
     let asked = rig.asked();
     for _ in 0..2 {
@@ -169,7 +169,7 @@ async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
         assert_eq!(rig.asked(), asked, "it is not attempted again");
     }
     assert_eq!(
-        rig.carry(Envelope::default(), handoff("evt_1")).await,
+        rig.process(Envelope::default(), handoff("evt_1")).await,
         MessageEnd::Acked,
         "published again, it starts over"
     );

@@ -107,7 +107,7 @@ impl Rig {
     }
 
     /// Processes one message.
-    pub(super) async fn carry(&self, envelope: Envelope, body: String) -> MessageEnd {
+    pub(super) async fn process(&self, envelope: Envelope, body: String) -> MessageEnd {
         self.hand_over(vec![QueuedMessage::new(envelope, body)]).await.remove(0)
     }
 
@@ -281,14 +281,14 @@ impl Store for FaultyStore {
         self.kept.organization_queues().await
     }
 
-    async fn note(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.trouble()?;
-        self.kept.note(changes).await
+        self.kept.write(changes).await
     }
 
-    async fn keep(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.trouble()?;
-        self.kept.keep(changes).await
+        self.kept.persist(changes).await
     }
 
     async fn outcomes(

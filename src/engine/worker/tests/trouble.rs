@@ -39,7 +39,7 @@ async fn panics_climb_the_ladder_by_store_and_headers() {
     let mut seen = Vec::new();
     let mut past = Envelope::default();
     for _ in 0..6 {
-        let end = rig.carry(past, handoff("evt_bad")).await;
+        let end = rig.process(past, handoff("evt_bad")).await;
         let (rung, attempts) = rung_and_attempts(&end);
         seen.push((rung, attempts.parse::<u32>().unwrap()));
         past = envelope(&[(ATTEMPTS, attempts), (FIRST_SEEN, "2026-11-22T11:59:00Z")]);
@@ -52,7 +52,7 @@ async fn repeated_panics_dead_letter_the_event_without_their_message() {
     let rig = rig();
     rig.mood("evt_bad", Mood::Panics);
     let old = envelope(&[(ATTEMPTS, "8"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let MessageEnd::Dead { headers } = rig.carry(old, handoff("evt_bad")).await else {
+    let MessageEnd::Dead { headers } = rig.process(old, handoff("evt_bad")).await else {
         panic!("expected a dead letter")
     };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "9"));
@@ -71,9 +71,11 @@ async fn the_message_counts_its_attempts_when_the_store_panics_too() {
     rig.store.panics.store(true, Ordering::Relaxed);
     // First seen long ago, but it has waited for its organization since.
     let young = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T10:00:00Z"), (AGE, "60000")]);
-    assert_eq!(rung_and_attempts(&rig.carry(young, handoff("evt_1")).await), (1, "4"));
+    assert_eq!(rung_and_attempts(&rig.process(young, handoff("evt_1")).await), (1, "4"));
     let old = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, "2026-11-22T11:00:00Z"), (AGE, "3600000")]);
-    let MessageEnd::Dead { headers } = rig.carry(old, handoff("evt_1")).await else { panic!("expected a dead letter") };
+    let MessageEnd::Dead { headers } = rig.process(old, handoff("evt_1")).await else {
+        panic!("expected a dead letter")
+    };
     assert_eq!((headers["x-handoffd-reason"].as_str(), headers[ATTEMPTS].as_str()), ("retries_exhausted", "4"));
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
 }
@@ -91,9 +93,9 @@ async fn a_failing_store_spends_no_attempt_and_never_dead_letters_the_event() {
         ("2026-11-20T12:00:00Z", 1),
     ] {
         let past = envelope(&[(ATTEMPTS, "3"), (FIRST_SEEN, first_seen)]);
-        let end = rig.carry(past, handoff("evt_1")).await;
+        let end = rig.process(past, handoff("evt_1")).await;
         assert_eq!(rung_and_attempts(&end), (rung, "3"), "first seen {first_seen}");
     }
     rig.store.fails.store(false, Ordering::Relaxed);
-    assert_eq!(rig.carry(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
 }

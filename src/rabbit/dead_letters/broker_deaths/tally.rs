@@ -33,7 +33,7 @@ impl DeathTally {
         Self { since: earlier(start, BEFORE_START), last: HashSet::new(), now: HashSet::new() }
     }
 
-    /// True if the dead letter has not been counted.
+    /// Returns true if the dead letter has not been counted.
     pub(super) fn is_new(&mut self, letter: &DeadLetter, death: BrokerDeath) -> bool {
         let mark = mark(letter, death);
         let first = self.now.insert(mark);
