@@ -26,6 +26,7 @@ pub(super) fn of(
         WorkerHealth {
             ready: store_healthy && unready().is_empty(),
             consuming: broker.consumes(),
+            processing: store_healthy && broker.processes(),
             store_healthy,
             oldest_event: worker.oldest_event(),
             fleet: fleet.status(),

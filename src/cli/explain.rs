@@ -7,20 +7,29 @@ use handoffd_engine::event::{Decoded, Envelope, Event, Limits, Route, decode};
 use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
-use super::shell::pretty;
+use super::shell::{CommandError, pretty};
 use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
-use crate::organizations::Organization;
+use crate::organizations::{Loaded, Organization};
 
 /// Explains the event in a file, as JSON; the events of a file with several, as an array.
 ///
 /// # Errors
-/// Fails if the file can't be read, does not contain an event, or its organization is not configured.
-pub(super) fn explain_file(path: &Path, organizations: &[Organization], limits: Limits) -> Result<String> {
+/// Fails if the file can't be read, does not contain an event, or its organization is not configured, or only by a faulty
+/// file.
+pub(super) fn explain_file(path: &Path, loaded: &Loaded, limits: Limits) -> Result<String, CommandError> {
     let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let events = events(&body, limits)?;
-    let mut explained = events.iter().map(|event| explained(event, organizations)).collect::<Result<Vec<_>>>()?;
+    let is_of = |organization: &Organization| {
+        events.iter().any(|event| event.key.organization_id == organization.settings.organization_id)
+    };
+    // The faults of other organizations' files are none of this event's business.
+    if loaded.withheld.iter().any(is_of) {
+        return Err(CommandError::Configuration(loaded.faults.clone()));
+    }
+    let mut explained =
+        events.iter().map(|event| explained(event, &loaded.organizations)).collect::<Result<Vec<_>>>()?;
     let value = if explained.len() == 1 { explained.remove(0) } else { Value::Array(explained) };
-    pretty(&value)
+    Ok(pretty(&value)?)
 }
 
 fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {

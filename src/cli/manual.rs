@@ -37,7 +37,8 @@ Configuration file, unless \-\-config is given.
 \fBHANDOFFD_\fISECTION\fB__\fIKEY\fR
 Configuration key in upper case; overrides the file.
 .SH EXIT STATUS
-0 on success, 1 on failure, 2 on a usage or configuration error.
+0 on success, 1 on failure, 2 on a usage or configuration error, 3 if nothing matches, 4 if \fBstatus\fR finds the worker
+degraded.
 ";
 
 fn subcommands(command: &Command, text: &mut String) -> Result<()> {

@@ -71,9 +71,9 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
             block_on(publish::publish(&config, &options))?;
         }
         Command::Explain { file } => {
-            let (config, organizations) = load_all(path, &env)?;
+            let (config, loaded) = load_to_run(path, &env)?;
             let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-            print(&explain::explain_file(&file, &organizations, limits)?);
+            print(&explain::explain_file(&file, &loaded, limits)?);
         }
         Command::Config(ConfigCommand::Check { strict }) => {
             let (summary, insecure) = config::check(path, &env)?;

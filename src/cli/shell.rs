@@ -1,7 +1,7 @@
 //! Shell of every command: why it failed, its runtime, its standard output.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -86,9 +86,22 @@ pub(super) fn standard_output() -> std::io::Stdout {
     std::io::stdout()
 }
 
-/// Prints a line on standard error, with hidden characters escaped.
+/// Prints a line on standard error, with hidden characters escaped. A closed standard error is not an error.
 pub(super) fn print_status(text: impl Display) {
-    eprintln!("{}", visible_lines(&text.to_string()));
+    let line = format!("{}\n", visible_lines(&text.to_string()));
+    _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Asks a question on the terminal. Returns true if the answer is yes, or if standard input is no terminal.
+pub(super) fn confirmed(question: &str) -> bool {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return true;
+    }
+    _ = std::io::stderr().lock().write_all(format!("{question} [y/N] ").as_bytes());
+    let mut answer = String::new();
+    _ = input.read_line(&mut answer);
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Formats a value as indented JSON, with hidden characters escaped.

@@ -1,7 +1,9 @@
 //! `why ID`: what became of whatever this is the id of. Queries the running worker, which knows the most; without one
 //! reads the store and the dead letters.
 
-use anyhow::Result;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Result, anyhow};
 use async_trait::async_trait;
 use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, Selection, execute};
 use handoffd_engine::event::Limits;
@@ -25,7 +27,7 @@ use crate::rabbit::RabbitDeadLetterQueue;
 
 /// Runs `why` and prints the answer.
 pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
-    let answer = block_on(answer(config, options.id.trim()))?;
+    let Inquiry { answer, is_blind } = block_on(inquire(config, options.id.trim()))?;
     let found = answer["found"].as_array().cloned().unwrap_or_default();
     if options.json {
         print(&pretty(&answer)?);
@@ -34,6 +36,9 @@ pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
     }
     for reason in answer["incomplete"].as_array().into_iter().flatten() {
         print_status(format_args!("the answer may be incomplete: {}", cell(reason)));
+    }
+    if is_blind {
+        return Err(anyhow!("neither a worker, nor a store, nor the broker could be asked").into());
     }
     if found.is_empty() {
         print_status(format_args!(
@@ -46,11 +51,18 @@ pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn answer(config: &Config, id: &str) -> Result<Value> {
+/// Answer to a question, and whether anything could be asked at all.
+struct Inquiry {
+    answer: Value,
+    /// True if neither worker nor store nor broker could be asked.
+    is_blind: bool,
+}
+
+async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
     if let Some(remote) = Remote::find(config).await? {
         let path = format!("/api/v1/why/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
         if let Some(answer) = remote.get(&path).await? {
-            return Ok(answer);
+            return Ok(Inquiry { answer, is_blind: false });
         }
     }
     let (store, known) = match app::store_beside_workers(config).await? {
@@ -64,20 +76,24 @@ async fn answer(config: &Config, id: &str) -> Result<Value> {
     let letters = CommandsLetters {
         queue: RabbitDeadLetterQueue::new(app::bus_options(config)),
         limits: Limits { max_event_bytes: config.worker.max_event_bytes },
+        failed: AtomicBool::new(false),
     };
     let around = Surroundings { now: Timestamp::now(), names: &names, organizations: None };
     let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around };
     let found = find(&sources, id).await;
     _ = store.close().await;
     let mut found = found?;
+    let is_blind = known.is_some() && letters.failed.load(Ordering::Relaxed);
     found.incomplete.extend(known);
-    Ok(json!(WhyAnswer::new(id.to_owned(), found)))
+    Ok(Inquiry { answer: json!(WhyAnswer::new(id.to_owned(), found)), is_blind })
 }
 
 /// Dead letters as a command searches them.
 struct CommandsLetters {
     queue: RabbitDeadLetterQueue,
     limits: Limits,
+    /// True if a search failed.
+    failed: AtomicBool,
 }
 
 /// Observer that keeps the matches.
@@ -90,6 +106,14 @@ struct Matches<'a> {
 #[async_trait]
 impl LetterSearch for CommandsLetters {
     async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
+        let found = self.list(id, most).await;
+        self.failed.store(found.is_err(), Ordering::Relaxed);
+        found
+    }
+}
+
+impl CommandsLetters {
+    async fn list(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
         let mut letters = self.queue.open(&|text| print_status(text)).await.map_err(|problem| problem.to_string())?;
         let operation = Operation {
             selection: Selection::default(),

@@ -14,14 +14,13 @@ const PREFIX: &str = "HANDOFFD_";
 /// Variable that replaces the command line's `--config`.
 const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
 /// Variables of the project's scripts and tests: `deploy/broker.sh`, `tests/`.
-const OF_SCRIPTS: [&str; 8] = [
+const OF_SCRIPTS: [&str; 7] = [
     "HANDOFFD_BROKER_LIFE",
     "HANDOFFD_BROKER_OWNER",
     "HANDOFFD_BROKER_ROOT",
     "HANDOFFD_BROKER_TEMPORARY",
     "HANDOFFD_COMPAT",
     "HANDOFFD_SCREENSHOTS",
-    "HANDOFFD_TOKEN",
     "HANDOFFD_UPDATE_DOCS",
 ];
 
@@ -115,6 +114,7 @@ mod tests {
         for (name, likely) in [
             ("HANDOFFD_BROKER_URL", "HANDOFFD_BROKER__URL"),
             ("HANDOFFD_BROKER__ULR", "HANDOFFD_BROKER__URL"),
+            ("HANDOFFD_TOKEN", "HANDOFFD_HTTP__TOKEN"),
             ("HANDOFFD_LOGLEVEL", "HANDOFFD_LOG__LEVEL"),
             ("HANDOFFD_MAX_CONCURRENCY", "HANDOFFD_DYNAMICS__MAX_CONCURRENCY"),
         ] {

@@ -44,8 +44,7 @@ pub struct OrganizationView {
     /// Everything that is wrong with it; `state` is the first of it.
     #[serde(skip)]
     pub troubles: Vec<StatusReason>,
-    /// Name of the worker that processes its events; absent without other workers, or while there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the worker that processes its events; null without other workers, or while there is none.
     pub worker: Option<String>,
 }
 

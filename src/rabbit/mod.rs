@@ -172,6 +172,12 @@ impl Rabbit {
         self.state.consumes()
     }
 
+    /// Returns true while this worker consumes the inbox and the broker confirms outcomes. A queue that does not confirm
+    /// holds up its own messages only.
+    pub fn processes(&self) -> bool {
+        self.state.unready().is_empty() && !self.faults.contains(&self.options.outcomes_exchange)
+    }
+
     /// Resumes consuming.
     pub fn resume(&self) {
         self.signals.pause.send_replace(None);

@@ -185,6 +185,11 @@ fn read(url: &str) -> Result<AMQPUri, StartError> {
     {
         uri.authority.host = address.to_string();
     }
+    // RabbitMQ's URI rules read a lone slash as a virtual host without a name. Nobody has one, and other clients read it as
+    // the default.
+    if uri.vhost.is_empty() {
+        uri.vhost = "/".to_owned();
+    }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
     Ok(uri)
 }

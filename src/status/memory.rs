@@ -16,7 +16,7 @@ impl StatusMemory {
     pub fn status(&mut self, worker: &WorkerReadiness, others: Vec<StatusReason>, now: Timestamp) -> WorkerStatus {
         let verdict = worker.verdict(&others);
         self.verdict = self.verdict.filter(|(before, _)| *before == verdict).or(Some((verdict, now)));
-        let is_unready = verdict == WorkerVerdict::NotWorking;
+        let is_unready = !worker.unready.is_empty();
         self.unready = is_unready.then(|| self.unready.unwrap_or(now));
         let reasons = worker.reasons(self.unready.unwrap_or(now)).chain(others).collect();
         WorkerStatus { verdict, since: self.verdict.map_or(now, |(_, since)| since), reasons }

@@ -20,11 +20,11 @@ fn ago(seconds: i64) -> Timestamp {
 }
 
 fn ready() -> WorkerReadiness {
-    WorkerReadiness { unready: Vec::new(), broker_connected: true, store_healthy: true }
+    WorkerReadiness { unready: Vec::new(), is_processing: true, broker_connected: true, store_healthy: true }
 }
 
 fn unready(why: &str) -> WorkerReadiness {
-    WorkerReadiness { unready: vec![why.to_owned()], ..ready() }
+    WorkerReadiness { unready: vec![why.to_owned()], is_processing: false, ..ready() }
 }
 
 fn failing(counts: RequestCounts) -> OrganizationHealth {
@@ -113,6 +113,13 @@ fn an_unready_worker_is_not_working_whatever_else() {
         assert_eq!((&reasons[0].organization_id, &reasons[0].cause), (&None, &worker.unready[0]));
         assert!(reasons[0].advice.contains(advice), "{reasons:?}");
     }
+}
+
+#[test]
+fn a_worker_that_still_processes_events_is_degraded() {
+    let worker = WorkerReadiness { is_processing: true, ..unready("`handoffd.retry.5s` has not confirmed") };
+    let status = StatusMemory::default().status(&worker, Vec::new(), now());
+    assert_eq!((status.verdict, status.reasons.len()), (WorkerVerdict::Degraded, 1));
 }
 
 #[test]

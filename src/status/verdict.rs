@@ -1,10 +1,10 @@
-//! WorkerVerdict on the worker, with its reasons.
+//! Verdict on the worker, with its reasons.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// WorkerVerdict on the worker and its organizations.
+/// Verdict on the worker and its organizations.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerVerdict {
@@ -16,10 +16,10 @@ pub enum WorkerVerdict {
     NotWorking,
 }
 
-/// WorkerVerdict with its reasons.
+/// Verdict with its reasons.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct WorkerStatus {
-    /// WorkerVerdict.
+    /// Verdict.
     pub verdict: WorkerVerdict,
     /// Time from which the verdict holds.
     #[schemars(with = "String")]
@@ -47,6 +47,8 @@ pub struct StatusReason {
 pub struct WorkerReadiness {
     /// Reasons for which the worker is not ready; empty if it is.
     pub unready: Vec<String>,
+    /// True while events are processed and their outcomes announced, whatever else is out of order.
+    pub is_processing: bool,
     /// True while the broker is connected.
     pub broker_connected: bool,
     /// True while the store can be written to.
@@ -80,9 +82,10 @@ impl WorkerReadiness {
     /// Returns the verdict, given the troubles of organizations and faults of files.
     pub(super) fn verdict(&self, others: &[StatusReason]) -> WorkerVerdict {
         match (self.unready.is_empty(), others.is_empty()) {
-            (false, _) => WorkerVerdict::NotWorking,
-            (true, false) => WorkerVerdict::Degraded,
             (true, true) => WorkerVerdict::Working,
+            (true, false) => WorkerVerdict::Degraded,
+            (false, _) if self.is_processing => WorkerVerdict::Degraded,
+            (false, _) => WorkerVerdict::NotWorking,
         }
     }
 

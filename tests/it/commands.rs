@@ -90,6 +90,11 @@ async fn explain_supports_every_kind_of_event() {
     assert_eq!((&resolved["route"], &resolved["requests"][0]["method"]), (&Value::Null, &json!("PATCH")));
     assert_eq!(resolved["requests"][0]["body"], json!({ "statecode": 1, "statuscode": 5 }));
 
+    let faulty = rig.folder.path().join("organizations/faulty.toml");
+    std::fs::write(&faulty, "organization_id = \"org_faulty\"\n").unwrap();
+    assert_eq!(explain(&rig, "handoff-web.json").await, web, "another organization's file is faulty");
+    std::fs::remove_file(&faulty).unwrap();
+
     let bad = rig.folder.path().join("bad.json");
     std::fs::write(&bad, "{}").unwrap();
     let output = rig.worker().command(&["explain", bad.to_str().unwrap()]).await;

@@ -60,10 +60,12 @@ impl ApiState {
         if self.board.is_silent() {
             unready.push(SILENT.to_owned());
         }
+        let health = self.metrics.vitals();
         let worker = WorkerReadiness {
             unready,
+            is_processing: health.is_some_and(|health| health.processing),
             broker_connected: self.metrics.counts().broker_connected,
-            store_healthy: self.metrics.vitals().is_none_or(|health| health.store_healthy),
+            store_healthy: health.is_none_or(|health| health.store_healthy),
         };
         self.board.status(&worker, Timestamp::now())
     }

@@ -47,7 +47,7 @@ pub enum DeadLettersCommand {
         #[arg(long, value_name = "FILE", requires = "patch")]
         keep: Option<PathBuf>,
     },
-    /// Delete dead letters permanently, without confirmation.
+    /// Delete dead letters permanently. On a terminal, asks first.
     Discard {
         /// Selected dead letters.
         #[command(flatten)]
@@ -55,6 +55,9 @@ pub enum DeadLettersCommand {
         /// Options of the change.
         #[command(flatten)]
         doing: ChangeOptions,
+        /// Delete without asking.
+        #[arg(long, short)]
+        yes: bool,
     },
 }
 

@@ -24,7 +24,7 @@ use self::arguments::DeadLettersCommand;
 use self::page::{EntryPrinter, OutputFormat};
 use super::audit::{report_discards, report_operation};
 use super::remote::user;
-use super::shell::{CommandError, FAILED, block_on, print_status};
+use super::shell::{CommandError, FAILED, block_on, confirmed, print_status};
 use crate::admin::audit::dead_letters::CountingObserver;
 use crate::admin::audit::{Identity, operator};
 use crate::app;
@@ -45,6 +45,7 @@ pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Resu
 }
 
 fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandError> {
+    let mut must_ask = false;
     let (name, text, action, json) = match command {
         DeadLettersCommand::List { selection, json } => ("list", selection.text(), Action::List, json),
         DeadLettersCommand::Show { names, selection, json } => {
@@ -62,7 +63,8 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
             };
             ("replay", text, action, doing.json)
         }
-        DeadLettersCommand::Discard { selection, doing } => {
+        DeadLettersCommand::Discard { selection, doing, yes } => {
+            must_ask = !yes && !doing.dry_run;
             let action = Action::Change(LetterChange::Discard, RunMode::of(doing.dry_run));
             ("discard", selection.text(), action, doing.json)
         }
@@ -70,6 +72,11 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
     let selection = text.selection(&Zoned::now()).map_err(|error| invalid(&error))?;
     if selection.is_empty() && !matches!(action, Action::List) {
         return Err(without_selection(name));
+    }
+    if must_ask
+        && !confirmed("This deletes every dead letter that matches, permanently (--dry-run lists them). Continue?")
+    {
+        return Err(anyhow!("nothing was discarded").into());
     }
     let form = if json { OutputFormat::Json } else { OutputFormat::Text };
     Ok(Order {

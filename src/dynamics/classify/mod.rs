@@ -25,8 +25,8 @@ pub(super) use refusal::{is_duplicate_key, is_missing_row};
 const THROTTLED_UNSAID: Duration = Duration::from_secs(5);
 /// Shortest wait while throttled. A `Retry-After` of zero or in the past would otherwise repeat the request without a pause.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so a longer one is an error.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so one of days is an error.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Advice for an environment without a table for live work items.
 pub(super) const NO_CHATS: &str = table::NO_CHATS;
 

@@ -21,7 +21,7 @@ mod texts;
 
 use std::ops::Range;
 
-use handoffd_engine::event::Event;
+use handoffd_engine::event::{Body, Event};
 
 use quotes::quoted;
 use reading::Reading;
@@ -49,6 +49,8 @@ pub(super) struct Masking<'a> {
     readings: Vec<Reading>,
     search: TextSearch,
     texts: Box<dyn Iterator<Item = PrivateText<'a>> + Send + 'a>,
+    /// Telephone number of the event's customer.
+    phone: Option<&'a str>,
     /// Rest of the text that the last step ended in.
     rest: Option<PrivateText<'a>>,
 }
@@ -59,9 +61,10 @@ impl<'a> Masking<'a> {
         let (read, dropped) = split(message, LONGEST_READ);
         let readings = Reading::all(read);
         let search = TextSearch::of(&readings);
+        let phone = event.and_then(phone);
         let event = event.filter(|_| !search.is_empty());
         let texts = event.map_or_else(|| Box::new(std::iter::empty()) as _, texts);
-        Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, rest: None }
+        Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, phone, rest: None }
     }
 
     /// Compares the message with the next of the event's texts. Returns false after the last one.
@@ -91,10 +94,18 @@ impl<'a> Masking<'a> {
         if let Some(decoded) = self.readings.last() {
             let text = &decoded.text;
             let shapes = [shapes::emails(text), shapes::numbers(text), shapes::tokens(text)];
-            ranges.extend(shapes.iter().flatten().map(|range| decoded.origin(range)));
+            let phone = self.phone.map(|phone| shapes::parts_of_phone(text, phone)).unwrap_or_default();
+            ranges.extend(shapes.iter().flatten().chain(&phone).map(|range| decoded.origin(range)));
         }
         let masked = one_line(&without(self.message, ranges));
         if self.is_cut && !masked.ends_with('…') { masked + "…" } else { masked }
+    }
+}
+
+fn phone(event: &Event) -> Option<&str> {
+    match &event.body {
+        Body::Handoff(handoff) => handoff.customer.phone.as_deref(),
+        Body::Resolution(_) => None,
     }
 }
 

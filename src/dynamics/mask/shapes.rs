@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 /// Fewest digits of a number that is masked. Statuses, limits and years have four.
 const DIGITS: usize = 5;
+/// Fewest digits of a part of the event's own telephone number that is masked. Statuses have three.
+const PHONE_DIGITS: usize = 4;
 /// Characters between the digits of one number.
 const BETWEEN: &str = "+-()./ \u{a0}\u{202f}\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}";
 /// Characters beside an email address.
@@ -32,6 +34,20 @@ pub(super) fn emails(text: &str) -> Vec<Range<usize>> {
 /// Finds every number of five or more digits, as of a telephone or a card, with blanks and hyphens between the digits. GUIDs and
 /// error codes are none.
 pub(super) fn numbers(text: &str) -> Vec<Range<usize>> {
+    numbers_where(text, |digits, number| digits.chars().count() >= DIGITS && !is_own_number(number))
+}
+
+/// Finds every number of four or more digits that is a part of this telephone number, such as its end.
+pub(super) fn parts_of_phone(text: &str, phone: &str) -> Vec<Range<usize>> {
+    let whole = digits(phone);
+    numbers_where(text, |digits, _| digits.len() >= PHONE_DIGITS && whole.contains(digits))
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(|c| c.is_numeric()).collect()
+}
+
+fn numbers_where(text: &str, is_masked: impl Fn(&str, &str) -> bool) -> Vec<Range<usize>> {
     let blanked = without_ids(text);
     let other = |c: char| !(c.is_numeric() || BETWEEN.contains(c));
     let runs = pieces(&blanked, other).map(|run| {
@@ -41,7 +57,7 @@ pub(super) fn numbers(text: &str) -> Vec<Range<usize>> {
     });
     runs.filter(|run| {
         let number = text.get(run.clone()).unwrap_or_default();
-        number.chars().filter(|c| c.is_numeric()).count() >= DIGITS && !is_own_number(number)
+        is_masked(&digits(number), number)
     })
     .collect()
 }

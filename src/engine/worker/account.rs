@@ -29,7 +29,7 @@ impl OrganizationAccount {
             Settlement::Done(done) => Some(Self::Ended(done.key.organization_id.clone(), end_of(&done.outcome))),
             Settlement::Known(key, _) => Some(Self::Ended(key.organization_id.clone(), EventEnd::Duplicate)),
             Settlement::Dead(letter) => {
-                letter.key.as_ref().map(|key| Self::Ended(key.organization_id.clone(), EventEnd::DeadLettered))
+                letter.organization_id.clone().map(|organization| Self::Ended(organization, EventEnd::DeadLettered))
             }
             Settlement::Later(later) => key.map(|key| Self::Retried(key.clone(), later.first_seen, later.rung)),
             Settlement::Requeue => {

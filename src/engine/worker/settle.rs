@@ -1,5 +1,6 @@
 //! Execution of settlements: the announcement, or the copy, is confirmed before the ack.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -153,7 +154,7 @@ impl Worker {
     /// with the message gone, a replay of the letter must not be mistaken for a message that still has to be settled.
     /// If the store fails, the event is redelivered and copied again.
     async fn lies_in_the_dead_letter_queue(&self, letter: NewDeadLetter, claim: Option<Claim>) -> AfterCopy {
-        let (Some(key), Some(record)) = (letter.key, letter.record) else { return AfterCopy::Ack };
+        let (Some(key), Some(record)) = (letter.key(), letter.record) else { return AfterCopy::Ack };
         let settled = Record { settled: true, ..*record };
         let changes = claim.map(Change::Guard).into_iter().chain([Change::Record(key, Box::new(settled))]);
         match caught(self.store.persist(changes.collect())).await {
@@ -173,7 +174,7 @@ impl Worker {
     /// Announces a final outcome; does nothing for an unfinished event.
     async fn announce(&self, settlement: &Settlement, envelope: &Envelope) -> Result<(), BusError> {
         let Some((key, outcome)) = over(settlement) else { return Ok(()) };
-        let announced = render(outcome, key);
+        let announced = render(outcome, &key);
         let span = trace::announcement(&announced.event);
         let own = trace::context(&span);
         let announcement = Announcement {
@@ -237,11 +238,11 @@ fn report(settled: Settled) {
 }
 
 /// Returns the outcome that a settlement announces, and its event.
-fn over(settlement: &Settlement) -> Option<(&EventKey, &Outcome)> {
+fn over(settlement: &Settlement) -> Option<(Cow<'_, EventKey>, &Outcome)> {
     match settlement {
-        Settlement::Done(done) => Some((&done.key, &done.outcome)),
-        Settlement::Known(key, outcome) => Some((key, outcome)),
-        Settlement::Dead(letter) => letter.key.as_ref().map(|key| (key, &letter.outcome)),
+        Settlement::Done(done) => Some((Cow::Borrowed(&done.key), &done.outcome)),
+        Settlement::Known(key, outcome) => Some((Cow::Borrowed(key), outcome)),
+        Settlement::Dead(letter) => letter.key().map(|key| (Cow::Owned(key), &letter.outcome)),
         Settlement::Later(_) | Settlement::Requeue | Settlement::Split(_) => None,
     }
 }
@@ -270,8 +271,8 @@ fn log(key: &EventKey, outcome: &Outcome, trace: &CopyHeaders, (elapsed, total):
 fn log_dead(letter: &NewDeadLetter) {
     let error = letter.outcome.error.as_ref();
     warn!(
-        event_id = letter.key.as_ref().map(|key| tracing::field::display(&key.event_id)),
-        organization_id = letter.key.as_ref().map(|key| tracing::field::display(&key.organization_id)),
+        event_id = letter.event_id.as_ref().map(tracing::field::display),
+        organization_id = letter.organization_id.as_ref().map(tracing::field::display),
         session_id = letter.session_id.as_ref().map(tracing::field::display),
         reason = letter.reason.as_str(),
         attempts = letter.outcome.attempts,

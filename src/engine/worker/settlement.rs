@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::event::{EventKey, Kind, SessionId};
+use crate::event::{EventId, EventKey, Kind, OrganizationId, SessionId};
 use crate::ports::bus::Part;
 use crate::workflow::{Outcome, Reason, Record};
 
@@ -58,8 +58,10 @@ pub(super) struct Postponed {
 /// Message that goes to the dead-letter queue.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct NewDeadLetter {
-    /// Key of the event, if it could be read.
-    pub(super) key: Option<EventKey>,
+    /// Id of the event, if it could be read.
+    pub(super) event_id: Option<EventId>,
+    /// Organization of the event, if it could be read.
+    pub(super) organization_id: Option<OrganizationId>,
     /// Conversation of the event, if it could be read.
     pub(super) session_id: Option<SessionId>,
     /// Reason that it is dead-lettered.
@@ -72,4 +74,12 @@ pub(super) struct NewDeadLetter {
     pub(super) timestamp: Option<Timestamp>,
     /// Record of the event with the phase `Dead`; `None` without a key, or if the key belongs to another message.
     pub(super) record: Option<Box<Record>>,
+}
+
+impl NewDeadLetter {
+    /// Returns the key of the event, if both of its parts could be read.
+    pub(super) fn key(&self) -> Option<EventKey> {
+        let (organization_id, event_id) = self.organization_id.clone().zip(self.event_id.clone())?;
+        Some(EventKey { organization_id, event_id })
+    }
 }

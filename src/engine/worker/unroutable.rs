@@ -17,7 +17,7 @@ impl Worker {
     /// or in progress. The first one wins, and this one becomes only a dead letter.
     pub(super) async fn dead_letter(&self, letter: NewDeadLetter, arrival: &Arrival) -> Result<Settlement, StoreError> {
         let replay = headers::replay(&arrival.delivery.envelope);
-        let Some(key) = letter.key.clone() else { return Ok(Settlement::Dead(Box::new(letter))) };
+        let Some(key) = letter.key() else { return Ok(Settlement::Dead(Box::new(letter))) };
         let known = self.store.record(&key).await?;
         let digest = digest(&arrival.delivery.body);
         if known.as_ref().is_some_and(|record| belongs_to_other(record, &digest)) {

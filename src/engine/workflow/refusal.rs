@@ -36,7 +36,10 @@ pub fn finalize_unreadable(
     fault: Fault,
     history: &[HistoryEntry],
 ) -> Result<Receipt, Fault> {
-    if fault.remedy != Remedy::Retry || !is_unreadable_for_good(fault.step, fault.status, history) {
+    // A page with status 404 stands for a missing environment, which holds the organization. While only this step gets
+    // one, the environment exists: each entry of the history was preceded by a probe that succeeded.
+    let is_open = matches!(fault.remedy, Remedy::Retry | Remedy::Hold | Remedy::HoldStep(_));
+    if !is_open || !is_unreadable_for_good(fault.step, fault.status, history) {
         return Err(fault);
     }
     let refused = Fault {
@@ -102,6 +105,17 @@ mod tests {
     }
 
     #[test]
+    fn five_pages_with_status_404_are_final_for_a_step_of_an_environment_that_exists() {
+        let missing = || Fault { remedy: Remedy::Hold, ..fault(StepName::PostIncident, 404) };
+        let history = vec![entry(StepName::PostIncident, Some(404)); 5];
+        assert_eq!(insisted(missing(), &history).remedy, Remedy::GiveUp);
+        assert_eq!(insisted(missing(), &history[1..]).remedy, Remedy::Hold, "four");
+        let named: Vec<_> =
+            history.into_iter().map(|entry| HistoryEntry { error: Some("no such table".into()), ..entry }).collect();
+        assert_eq!(insisted(missing(), &named).remedy, Remedy::Hold, "Dynamics says why");
+    }
+
+    #[test]
     fn an_unreadable_refusal_of_a_contact_costs_only_the_contact() {
         let history = vec![entry(StepName::LookUpContact, Some(403)); 5];
         let insist = |settings| {
@@ -146,7 +160,8 @@ mod tests {
             assert_eq!(remedy_after(step, status, &of(step, status)), Remedy::Retry, "{status}");
         }
         assert_eq!(remedy_after(StepName::Token, 400, &of(StepName::Token, 400)), Remedy::Retry);
-        let held = Fault { remedy: Remedy::Hold, ..fault(StepName::PostIncident, 404) };
-        assert_eq!(insisted(held, &of(StepName::PostIncident, 404)).remedy, Remedy::Hold);
+        let waits = Remedy::NotBefore(at("2026-11-22T10:15:00Z"));
+        let throttled = Fault { remedy: waits, ..fault(StepName::PostIncident, 403) };
+        assert_eq!(insisted(throttled, &of(StepName::PostIncident, 403)).remedy, waits);
     }
 }

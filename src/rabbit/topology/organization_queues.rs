@@ -50,6 +50,8 @@ pub(in crate::rabbit) struct OrganizationQueues {
 pub(in crate::rabbit) struct QueueTable {
     /// `None` until the organizations are set.
     served: Option<OrganizationSet>,
+    /// Time from which the shared queues can be used, if this process has declared one of them.
+    shared: Option<Instant>,
     /// Time from which each existing queue can be used.
     usable: HashMap<OrganizationId, Instant>,
     /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
@@ -159,7 +161,10 @@ impl OrganizationQueues {
                 "declared new queues; consuming starts after the wait"
             );
             let from = Instant::now() + self.options.new_queue_wait;
-            self.table.send_modify(|table| table.usable.values_mut().for_each(|usable| *usable = (*usable).max(from)));
+            self.table.send_modify(|table| {
+                table.shared = Some(from);
+                table.usable.values_mut().for_each(|usable| *usable = (*usable).max(from));
+            });
         }
         Ok(())
     }
@@ -175,7 +180,8 @@ impl OrganizationQueues {
 
     /// Time from which every queue can be used.
     pub(in crate::rabbit) fn all_usable_from(&self) -> Option<Instant> {
-        self.table.borrow().usable.values().copied().max()
+        let table = self.table.borrow();
+        table.usable.values().copied().chain(table.shared).max()
     }
 
     /// Forgets the queues at the end of a connection; the next one declares or checks all of them again.

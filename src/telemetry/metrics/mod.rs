@@ -88,6 +88,8 @@ pub struct WorkerHealth {
     pub ready: bool,
     /// True if the broker delivers events to the worker.
     pub consuming: bool,
+    /// True if it also confirms outcomes, so that events are processed to their end.
+    pub processing: bool,
     /// True if the store can be written to.
     pub store_healthy: bool,
     /// Age of the oldest unfinished event; zero if there is none.

@@ -1,5 +1,6 @@
 //! Helpers shared by the tests of these commands.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -73,6 +74,19 @@ pub fn command(rig: &Rig, arguments: &[&str]) -> Command {
 pub async fn run(rig: &Rig, arguments: &[&str]) -> Output {
     let mut command = command(rig, arguments);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// Runs the command on a terminal, types an answer, and returns what the terminal shows.
+pub async fn on_a_terminal(rig: &Rig, arguments: &[&str], answer: &str) -> String {
+    let inner = command(rig, arguments);
+    let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+    let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut outer = Command::new("script");
+    outer.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    let mut outer = outer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script (bsdutils) runs");
+    outer.stdin.take().unwrap().write_all(answer.as_bytes()).unwrap();
+    let output = tokio::task::spawn_blocking(move || outer.wait_with_output().unwrap()).await.unwrap();
+    text(&output.stdout)
 }
 
 /// Entries that a successful command prints with `--json`.

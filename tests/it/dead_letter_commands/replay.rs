@@ -3,7 +3,7 @@
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 
-use super::desk::{Dead, entries, ids, results, run, text};
+use super::desk::{Dead, entries, ids, on_a_terminal, results, run, text};
 use crate::support::bus::header;
 use crate::support::event::handoff;
 use crate::support::rig::rig;
@@ -110,6 +110,25 @@ async fn discard_removes_the_selection_and_nothing_else() {
     rig.stop_workers().await;
     assert_eq!(rig.bus.unfinished().await, 0);
     assert!(rig.bus.all_outcomes().await.is_empty());
+}
+
+#[tokio::test]
+async fn on_a_terminal_discard_asks_first() {
+    let rig = rig().start().await;
+    rig.stop_workers().await;
+    Dead::new().bury(&rig).await;
+    for (arguments, answer, left) in [
+        (&["discard", "--all"][..], "\n", 1),
+        (&["discard", "--all"], "no\n", 1),
+        (&["discard", "--all", "--dry-run"], "", 1),
+        (&["discard", "--all"], "y\n", 0),
+    ] {
+        let said = on_a_terminal(&rig, arguments, answer).await;
+        assert_eq!((said.contains("[y/N]"), rig.bus.dead_letters().await), (!answer.is_empty(), left), "{said}");
+    }
+    Dead::new().bury(&rig).await;
+    let said = on_a_terminal(&rig, &["discard", "--all", "--yes"], "").await;
+    assert_eq!((said.contains("[y/N]"), rig.bus.dead_letters().await), (false, 0), "{said}");
 }
 
 #[tokio::test]

@@ -40,6 +40,8 @@ fn customer_text_is_masked() {
         ("no 'Ann' here, Ann O'Brien", "no '***' here, ***"),
         ("Brien of annobrien", "*** of ***"),
         ("mobilephone +14155550100 is wrong", "mobilephone *** is wrong"),
+        ("the number that ends in 0100 and 555-0100", "the number that ends in *** and ***"),
+        ("status 400 of 2026, port 5432", "status 400 of 2026, port 5432"),
         ("'Customer was charged twice for order 1182.' is too long", "'***' is too long"),
         ("said 'I was charged twice.'", "said '***'"),
         ("»Let me check that for you.« «Let me check that for you.»", "»***« «***»"),

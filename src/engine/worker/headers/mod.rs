@@ -94,10 +94,8 @@ pub(super) fn for_dead_letter(letter: &NewDeadLetter, routing_key: &str) -> Copy
         headers.push((ERROR, format!("{code}{}", error.message)));
         headers.push((STEP, error.step.as_str().to_owned()));
     }
-    if let Some(key) = &letter.key {
-        headers.push((EVENT_ID, key.event_id.to_string()));
-        headers.push((ORGANIZATION_ID, key.organization_id.to_string()));
-    }
+    headers.extend(letter.event_id.as_ref().map(|id| (EVENT_ID, id.to_string())));
+    headers.extend(letter.organization_id.as_ref().map(|id| (ORGANIZATION_ID, id.to_string())));
     if let Some(session) = &letter.session_id {
         headers.push((SESSION_ID, session.to_string()));
     }

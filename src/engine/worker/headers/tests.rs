@@ -75,6 +75,26 @@ fn unreadable_fields_of_a_dead_letter_have_no_header() {
 }
 
 #[test]
+fn each_id_that_could_be_read_has_its_header() {
+    for (organization, event) in [(Some("org_acme"), None), (None, Some("evt_1"))] {
+        let rejection = Rejection {
+            reason: RejectionReason::InvalidEvent,
+            path: None,
+            problem: "required, but absent".to_owned(),
+            seen: Seen {
+                organization_id: organization.map(Into::into),
+                event_id: event.map(Into::into),
+                ..Seen::default()
+            },
+        };
+        let headers = for_dead_letter(&new_dead_letter::rejected(rejection, at(SEEN), at(DEAD)), "");
+        let value = |wanted: &str| headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.as_str());
+        assert_eq!(value("x-handoffd-organization-id"), organization);
+        assert_eq!(value("x-handoffd-event-id"), event);
+    }
+}
+
+#[test]
 fn no_header_of_a_dead_letter_holds_customer_text() {
     for (name, value) in for_dead_letter(&refused(), "session.handoff.email") {
         for text in ["Ann", "O'Brien", "example.com", "4155550100", "charged"] {

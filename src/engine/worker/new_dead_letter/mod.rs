@@ -18,11 +18,11 @@ pub(super) fn rejected(rejection: Rejection, first_seen: Timestamp, now: Timesta
         ),
     };
     let failure = failure_of(rejection.text(), advice);
-    let key = rejection.key();
     let seen = rejection.seen;
     let kind = seen.kind.unwrap_or(Kind::Handoff);
     NewDeadLetter {
-        key,
+        event_id: seen.event_id,
+        organization_id: seen.organization_id,
         outcome: Outcome { session_id: seen.session_id.clone(), ..failed(kind, reason, failure, 1, now) },
         session_id: seen.session_id,
         reason,
@@ -46,7 +46,8 @@ pub(super) fn unknown_organization(event: &Event, first_seen: Timestamp, now: Ti
 pub(super) fn unreadable(fault: Fault, attempts: u32, (first_seen, now): (Timestamp, Timestamp)) -> NewDeadLetter {
     let reason = Reason::RetriesExhausted;
     NewDeadLetter {
-        key: None,
+        event_id: None,
+        organization_id: None,
         session_id: None,
         reason,
         outcome: failed(Kind::Handoff, reason, failure(fault), attempts, now),
@@ -114,7 +115,8 @@ fn of_event(event: &Event, outcome: Outcome, first_seen: Timestamp) -> NewDeadLe
     let reason = outcome.reason.unwrap_or(Reason::RejectedByDynamics);
     let route = event.route().or(outcome.incident.as_ref().map(|_| Route::Incident));
     NewDeadLetter {
-        key: Some(event.key.clone()),
+        event_id: Some(event.key.event_id.clone()),
+        organization_id: Some(event.key.organization_id.clone()),
         session_id: Some(event.session_id().clone()),
         reason,
         outcome: Outcome {

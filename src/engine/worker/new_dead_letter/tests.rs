@@ -32,7 +32,7 @@ fn the_dead_letter_of_an_invalid_message_has_its_readable_fields() {
         kind: Some(Kind::Resolution),
     };
     let letter = rejected(rejection(RejectionReason::InvalidEvent, seen), at(SEEN), at(DEAD));
-    let key = letter.key.expect("both ids could be read");
+    let key = letter.key().expect("both ids could be read");
     assert_eq!((key.organization_id.as_str(), key.event_id.as_str()), ("org_acme", "evt_1"));
     assert_eq!((letter.reason, letter.first_seen), (Reason::InvalidEvent, at(SEEN)));
     let outcome = letter.outcome;
@@ -49,7 +49,7 @@ fn without_organization_or_event_id_there_is_no_key_and_so_no_outcome() {
     for (organization_id, event_id) in [(None, None), (organization(), None), (None, Some("evt_1".into()))] {
         let seen = Seen { organization_id, event_id, ..Seen::default() };
         let letter = rejected(rejection(RejectionReason::UnsupportedEvent, seen), at(SEEN), at(DEAD));
-        assert_eq!(letter.key, None);
+        assert_eq!(letter.key(), None);
         assert_eq!(letter.reason, Reason::UnsupportedEvent);
     }
 }
@@ -57,7 +57,7 @@ fn without_organization_or_event_id_there_is_no_key_and_so_no_outcome() {
 #[test]
 fn an_event_of_an_organization_that_is_not_configured() {
     let letter = unknown_organization(&email(), at(SEEN), at(DEAD));
-    assert_eq!((letter.reason, letter.key), (Reason::UnknownOrganization, Some(email().key)));
+    assert_eq!((letter.reason, letter.key()), (Reason::UnknownOrganization, Some(email().key)));
     assert_eq!(letter.outcome.channel, Some(Channel::new("email")));
     assert_eq!(letter.outcome.route, Some(Route::Incident));
     let error = letter.outcome.error.expect("an error");
