@@ -31,7 +31,7 @@ pub(super) struct Arrival {
     /// Entry among the unfinished events.
     pub(super) pending: PendingEntry,
     /// Place among the events of its organization; `None` for a message from the inbox.
-    pub(super) place: Option<LoadSlot>,
+    pub(super) slot: Option<LoadSlot>,
     /// Term for which its organization is owned; `None` without other workers, and for a message from the inbox.
     pub(super) claim: Option<Claim>,
     /// Token that ends its pauses, because the worker stops or gives the organization back.

@@ -48,7 +48,7 @@ pub(super) struct OrganizationConsumer {
     is_requeueing: bool,
     /// Deliveries taken from the queue and not started, in order.
     buffered: VecDeque<Delivery>,
-    room: Arc<OrganizationLoad>,
+    load: Arc<OrganizationLoad>,
     /// True while events that wait for a refused step keep others out.
     crowded: bool,
     /// Time from which the next of them may make room.
@@ -81,7 +81,7 @@ impl OrganizationConsumer {
         in_flight: TaskTracker,
     ) -> Self {
         let prefetch = Prefetch::new(worker.settings.prefetch);
-        let room = OrganizationLoad::new(claim, worker.stopping.child_token());
+        let load = OrganizationLoad::new(claim, worker.stopping.child_token());
         Self {
             worker,
             organization,
@@ -91,7 +91,7 @@ impl OrganizationConsumer {
             closing: Vec::new(),
             is_requeueing: false,
             buffered: VecDeque::new(),
-            room: Arc::new(room),
+            load: Arc::new(load),
             crowded: false,
             next_eviction: Instant::now(),
             was_lost: false,
@@ -130,21 +130,21 @@ impl OrganizationConsumer {
                 ConsumerEvent::Overdue => self.requeue_buffered().await,
                 ConsumerEvent::Requeued => self.is_requeueing = false,
             }
-            if self.room.take_requeued() {
+            if self.load.take_requeued() {
                 self.requeue_buffered().await;
             }
             self.adjust_prefetch().await;
             if self.is_requeueing {
-                self.room.clear();
+                self.load.clear();
             }
         }
         self.requeue_buffered().await;
-        if !self.room.is_of_term() {
+        if !self.load.is_of_term() {
             return;
         }
-        self.room.stop_pausing();
-        while self.room.unsettled() > 0 {
-            self.room.changed().await;
+        self.load.stop_pausing();
+        while self.load.unsettled() > 0 {
+            self.load.changed().await;
         }
         all_closed(&mut self.closing).await;
     }
@@ -154,14 +154,14 @@ impl OrganizationConsumer {
         self.buffered.retain(|delivery| !delivery.is_lost());
         loop {
             let Some(room) = self.available_room() else { return false };
-            if self.is_requeueing || self.room.requesting() >= room {
+            if self.is_requeueing || self.load.requesting() >= room {
                 return true;
             }
             let Some(delivery) = self.buffered.pop_front() else { return true };
-            let place = self.room.start();
+            let slot = self.load.start();
             self.worker.pending.arrivals(&self.organization, OrganizationArrivals::take);
             // Decoded here, one after the other: the order of a session is the order of its lane.
-            let arrival = self.worker.receive(delivery, Some(place));
+            let arrival = self.worker.receive(delivery, Some(slot));
             let worker = self.worker.clone();
             self.in_flight.spawn(async move { worker.process(arrival).await });
         }
@@ -170,11 +170,11 @@ impl OrganizationConsumer {
     async fn next_event(&mut self, available: bool, stopped: &CancellationToken) -> ConsumerEvent {
         let overdue = self.buffered.front().map(|delivery| delivery.received + MAX_HOLD);
         self.start_consumer_if_needed(available);
-        let (worker, returning) = (self.worker.clone(), self.is_requeueing && self.room.unsettled() == 0);
+        let (worker, returning) = (self.worker.clone(), self.is_requeueing && self.load.unsettled() == 0);
         tokio::select! {
             biased;
             () = stopped.cancelled() => ConsumerEvent::Stopped,
-            () = self.room.changed() => ConsumerEvent::Changed,
+            () = self.load.changed() => ConsumerEvent::Changed,
             next = next(&mut self.consumption) => next.map_or(ConsumerEvent::Ended, ConsumerEvent::Delivered),
             () = sleep_until(overdue.unwrap_or_else(Instant::now)), if overdue.is_some() => ConsumerEvent::Overdue,
             () = worker.destination.available(&self.organization), if !available => ConsumerEvent::Changed,
@@ -182,14 +182,14 @@ impl OrganizationConsumer {
             () = all_closed(&mut self.closing), if returning => ConsumerEvent::Requeued,
             () = sleep_until(self.next_eviction), if self.crowded => ConsumerEvent::Changed,
             // A hanging organization loses room, and no other event reports that.
-            () = sleep(POLL_INTERVAL), if self.room.unsettled() > 0 => ConsumerEvent::Changed,
+            () = sleep(POLL_INTERVAL), if self.load.unsettled() > 0 => ConsumerEvent::Changed,
         }
     }
 
     /// Starts a consumer if there is none and its deliveries can be started.
     fn start_consumer_if_needed(&mut self, available: bool) {
         // Events that wait for a step may wait for minutes, and are at most one prefetch.
-        let few = self.unacked() <= self.room.waiting() + MAX_OLD_UNACKED || self.was_lost;
+        let few = self.unacked() <= self.load.waiting() + MAX_OLD_UNACKED || self.was_lost;
         if self.consumption.is_some() || self.opening.is_some() || self.is_requeueing || !available || !few {
             return;
         }
@@ -207,10 +207,10 @@ impl OrganizationConsumer {
 
     /// Adapts the prefetch to the organization's room. Deliveries beyond a smaller prefetch are returned.
     async fn adjust_prefetch(&mut self) {
-        self.prefetch.completed(self.room.take_completed());
+        self.prefetch.completed(self.load.take_completed());
         self.crowded = false;
         let Some(room) = self.available_room().filter(|_| self.consumption.is_some()) else { return };
-        let starved = self.buffered.is_empty() && self.room.requesting() < room;
+        let starved = self.buffered.is_empty() && self.load.requesting() < room;
         match self.prefetch.adjust(room, self.unacked(), starved) {
             PrefetchChange::None => self.make_room(starved && self.unacked() >= usize::from(self.prefetch.now())),
             PrefetchChange::Grown => self.cancel_consumer().await,
@@ -220,16 +220,16 @@ impl OrganizationConsumer {
 
     /// Moves one of the events that wait for a step to a retry queue if they keep others out.
     fn make_room(&mut self, is_full: bool) {
-        self.crowded = is_full && self.room.waiting() > 0;
+        self.crowded = is_full && self.load.waiting() > 0;
         let now = Instant::now();
         if self.crowded && self.next_eviction <= now {
-            self.room.make_room();
+            self.load.make_room();
             self.next_eviction = now + EVICTION_INTERVAL;
         }
     }
 
     fn unacked(&self) -> usize {
-        self.room.unsettled() + self.buffered.len()
+        self.load.unsettled() + self.buffered.len()
     }
 
     /// Ends the consumer, and takes the deliveries that the broker has sent by then.

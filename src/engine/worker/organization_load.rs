@@ -77,7 +77,7 @@ impl OrganizationLoad {
     pub(super) fn start(self: &Arc<Self>) -> LoadSlot {
         self.requesting.fetch_add(1, Ordering::Relaxed);
         self.unsettled.fetch_add(1, Ordering::Relaxed);
-        LoadSlot { room: self.clone(), requesting: AtomicBool::new(true) }
+        LoadSlot { load: self.clone(), requesting: AtomicBool::new(true) }
     }
 
     /// Returns the number of events that wait for a refused step.
@@ -103,47 +103,47 @@ impl OrganizationLoad {
 
 /// Place of one started event. It is released when the event is settled, or ends by a panic.
 pub(super) struct LoadSlot {
-    room: Arc<OrganizationLoad>,
+    load: Arc<OrganizationLoad>,
     requesting: AtomicBool,
 }
 
 impl LoadSlot {
     /// Returns the term for which the organization is owned; `None` without other workers.
     pub(super) fn claim(&self) -> Option<&Claim> {
-        self.room.claim.as_ref()
+        self.load.claim.as_ref()
     }
 
     /// Returns the token that ends the pauses of the event.
     pub(super) fn ending(&self) -> &CancellationToken {
-        &self.room.ending
+        &self.load.ending
     }
 
     /// Marks that the event needs no more requests to Dynamics, so that another one may start.
     pub(super) fn mark_completed(&self) {
         if self.stop_requesting() {
-            self.room.completed.fetch_add(1, Ordering::Relaxed);
-            self.room.changed.notify_one();
+            self.load.completed.fetch_add(1, Ordering::Relaxed);
+            self.load.changed.notify_one();
         }
     }
 
     /// Waits for a refused step without keeping others out. Completes when the event is to make room.
-    pub(super) async fn waits(&self) {
+    pub(super) async fn wait_for_step(&self) {
         self.stop_requesting();
-        let _waiting = Waiting::new(&self.room.waiting);
-        self.room.changed.notify_one();
-        self.room.evict.notified().await;
+        let _waiting = Waiting::new(&self.load.waiting);
+        self.load.changed.notify_one();
+        self.load.evict.notified().await;
     }
 
     /// Marks that the event was returned to its queue.
     pub(super) fn mark_requeued(&self) {
-        self.room.requeued.store(true, Ordering::Relaxed);
+        self.load.requeued.store(true, Ordering::Relaxed);
     }
 
     /// Stops counting the event as being processed. Returns true if it was counted until now.
     fn stop_requesting(&self) -> bool {
         let was_requesting = self.requesting.swap(false, Ordering::Relaxed);
         if was_requesting {
-            self.room.requesting.fetch_sub(1, Ordering::Relaxed);
+            self.load.requesting.fetch_sub(1, Ordering::Relaxed);
         }
         was_requesting
     }
@@ -168,7 +168,7 @@ impl Drop for Waiting<'_> {
 impl Drop for LoadSlot {
     fn drop(&mut self) {
         self.mark_completed();
-        self.room.unsettled.fetch_sub(1, Ordering::Relaxed);
-        self.room.changed.notify_one();
+        self.load.unsettled.fetch_sub(1, Ordering::Relaxed);
+        self.load.changed.notify_one();
     }
 }

@@ -28,7 +28,7 @@ use crate::workflow::{Phase, Record, RetryDecision, recheck_after, shortest_rung
 
 impl Worker {
     /// Processes a message to its settlement: waits for its session's turn, answers a finished event from the store,
-    /// waits for its organization, performs the steps in Dynamics, and settles the delivery. Its place among the events
+    /// waits for its organization, performs the steps in Dynamics, and settles the delivery. its place among the events
     /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
@@ -42,8 +42,8 @@ impl Worker {
             LaneTurn::Requeue => Some(Settlement::Requeue),
             LaneTurn::Lost => None,
         };
-        let place = arrival.place.take();
-        place.iter().for_each(LoadSlot::mark_completed);
+        let slot = arrival.slot.take();
+        slot.iter().for_each(LoadSlot::mark_completed);
         if let Some(settlement) = settlement {
             let lost = arrival.delivery.lost.clone();
             let tracked = self.track_settlement(&arrival, &settlement);
@@ -51,7 +51,7 @@ impl Worker {
             self.track_end(tracked, disposition).await;
             // A lost delivery is back with the end of its connection; no other must be returned for it.
             if disposition == Disposition::Unacked && !lost.is_cancelled() {
-                place.iter().for_each(LoadSlot::mark_requeued);
+                slot.iter().for_each(LoadSlot::mark_requeued);
             }
         } else {
             self.track_return(&arrival);
@@ -82,7 +82,7 @@ impl Worker {
             return self.dead_letter(self.unknown_organization(event, arrival), arrival).await;
         };
         // An organization that became known meanwhile is not necessarily this worker's.
-        if arrival.place.is_none() && self.fleet.ownership(&event.key.organization_id) != OwnershipState::Sole {
+        if arrival.slot.is_none() && self.fleet.ownership(&event.key.organization_id) != OwnershipState::Sole {
             return Ok(self.wait_for_organization(arrival));
         }
         if !self.is_available(&event.key.organization_id) {
@@ -96,7 +96,7 @@ impl Worker {
     }
 
     /// Decodes a message and takes its places in the lanes: the order of calls is the order of turns.
-    pub(super) fn receive(&self, delivery: Delivery, place: Option<LoadSlot>) -> Arrival {
+    pub(super) fn receive(&self, delivery: Delivery, slot: Option<LoadSlot>) -> Arrival {
         let decoded = match caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits)) {
             Ok(decoded) => decoded.map_err(Undecodable::Rejected),
             Err(defect) => Err(Undecodable::Defect(defect)),
@@ -114,10 +114,10 @@ impl Worker {
         let event = event.map(|key| (key.organization_id.clone(), RetriedMessage::new(first_seen, &key.event_id)));
         let pending = self.pending.register(first_seen, event);
         let tickets = self.tickets(&decoded);
-        let claim = place.as_ref().and_then(LoadSlot::claim).cloned();
-        let ending = place.as_ref().map_or(&self.stopping, LoadSlot::ending).clone();
+        let claim = slot.as_ref().and_then(LoadSlot::claim).cloned();
+        let ending = slot.as_ref().map_or(&self.stopping, LoadSlot::ending).clone();
         let received = Instant::now();
-        Arrival { delivery, received, decoded, message_history, tickets, span, pending, place, claim, ending }
+        Arrival { delivery, received, decoded, message_history, tickets, span, pending, slot, claim, ending }
     }
 
     /// Takes the places in the lanes of the event's session and of its copies.

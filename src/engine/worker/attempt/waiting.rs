@@ -45,8 +45,8 @@ impl Attempt<'_> {
     async fn step_becomes_available(&self, fault: &Fault) -> bool {
         let delivery = &self.arrival.delivery;
         let makes_room = async {
-            match &self.arrival.place {
-                Some(place) => place.waits().await,
+            match &self.arrival.slot {
+                Some(slot) => slot.wait_for_step().await,
                 None => std::future::pending().await,
             }
         };
