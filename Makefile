@@ -68,10 +68,12 @@ long-waits: ## tests that 40 minutes of throttling and 15 of a pause give nothin
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=0 $(CARGO) test --quiet --test it long_waits -- --ignored
 
-soak: ## injects failures for MINUTES=10 (RATE=25 events per second, SEED=…), then checks each event
+soak: ## injects failures for MINUTES=10 (RATE=25 events per second, SEED=…, WORKERS=3), then checks each event
 	@bash deploy/broker.sh ensure
+	@[ "$(or $(WORKERS),1)" = 1 ] || bash deploy/postgres.sh ensure
 	$(CARGO) test --test soak --no-run
-	@HANDOFFD_BROKER_LIFE=0 MINUTES=$(or $(MINUTES),10) RATE=$(or $(RATE),25) SEED=$(SEED) cargo test --quiet --test soak
+	@HANDOFFD_BROKER_LIFE=0 MINUTES=$(or $(MINUTES),10) RATE=$(or $(RATE),25) SEED=$(SEED) WORKERS=$(or $(WORKERS),1) \
+		ORGANIZATIONS=$(or $(ORGANIZATIONS),$(if $(filter-out 1,$(WORKERS)),30,3)) cargo test --quiet --test soak
 
 fuzz: ## fuzzes the decoders; SECONDS=60 for each
 	@bash tests/fuzz/run.sh $(or $(SECONDS),60)

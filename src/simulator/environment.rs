@@ -135,6 +135,11 @@ impl Environment {
         self.journal().count(operation)
     }
 
+    /// Returns the largest number of concurrent requests since the last call.
+    pub fn take_peak(&self) -> usize {
+        self.journal().take_peak()
+    }
+
     /// Restores the initial state: rows and switches; no faults, no tokens, an empty journal.
     pub fn reset(&self) {
         let live = LiveSettings::of(self.options.settings.clone(), &self.addresses);

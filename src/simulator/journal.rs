@@ -94,6 +94,11 @@ impl Journal {
         self.shrink(room);
     }
 
+    /// Returns the largest number of requests in flight since the last call.
+    pub(super) fn take_peak(&mut self) -> usize {
+        std::mem::replace(&mut self.peak, self.in_flight)
+    }
+
     /// Removes everything except the requests in flight.
     pub(super) fn clear(&mut self) {
         *self = Self { in_flight: self.in_flight, peak: self.in_flight, ..Self::default() };

@@ -1,19 +1,41 @@
-//! Simulated Dynamics of three organizations, with faults.
+//! Simulated Dynamics of all organizations, with faults and quick reps.
 
-use std::sync::Mutex;
+use std::collections::HashMap;
+use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynamics_simulator::{Environment, EnvironmentOptions, Profile, Running, Script, SimulatorOptions, serve};
+use dynamics_simulator::{
+    Environment, EnvironmentOptions, JournalEntry, Profile, RepScript, Running, Script, SimulatorOptions, serve,
+};
 use serde_json::{Value, json};
 
 use crate::support::worker::http;
 
-/// Organizations, each with an environment of the same name.
-pub const ORGANIZATIONS: [&str; 3] = ["org_acme", "org_globex", "org_initech"];
+/// First organizations, each with an environment of the same name.
+const NAMED: [&str; 3] = ["org_acme", "org_globex", "org_initech"];
 /// Marks a summary whose incident Dynamics refuses permanently.
 pub const REFUSED: &str = "refused by a plug-in";
 /// Probability of each of the faults below per request: some 5 % altogether.
 const EACH: f64 = 0.004;
+/// Seconds in `Retry-After` of an organization in trouble: longer than a takeover takes.
+pub const THROTTLED_S: u64 = 15;
+/// Beginnings of the ids of cases that a rep reopens as soon as they are closed, with the rep's delay in milliseconds.
+const REOPENED: [(char, u64); 3] = [('a', 0), ('b', 300), ('c', 2000)];
+
+/// All organizations: three, or `ORGANIZATIONS` of the environment.
+pub fn organizations() -> &'static [String] {
+    static ALL: OnceLock<Vec<String>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let count = std::env::var("ORGANIZATIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(NAMED.len());
+        let further = (NAMED.len()..count).map(|number| format!("org_{number:02}"));
+        NAMED.iter().map(ToString::to_string).chain(further).collect()
+    })
+}
+
+/// True for an organization whose Dynamics is as installed.
+pub fn is_stock(organization: &str) -> bool {
+    organizations().iter().position(|id| id == organization).is_some_and(|nth| nth % 3 == 1)
+}
 
 /// All environments.
 pub struct Crm {
@@ -46,16 +68,23 @@ pub enum Trouble {
 impl Crm {
     /// Starts the environments, with the usual faults.
     pub async fn play(seed: u64) -> Self {
-        let profiles = [Profile::OpenCx, Profile::Stock, Profile::OpenCx];
-        let environments = ORGANIZATIONS.iter().zip(profiles);
-        let environments = environments.map(|(name, profile)| {
+        let environments = organizations().iter().map(|name| {
+            let profile = if is_stock(name) { Profile::Stock } else { Profile::OpenCx };
             let mut options = EnvironmentOptions::new(name, profile);
             options.settings.latency_ms = 20;
             options
         });
         let running = serve(SimulatorOptions { environments: environments.collect() }).await.expect("a simulator");
         let crm = Self { running, client: http(), past: AtomicU64::new(0), seed: Mutex::new(seed) };
-        for organization in ORGANIZATIONS {
+        for organization in organizations() {
+            for (start, after) in REOPENED {
+                for operation in ["incidents.update", "CloseIncident"] {
+                    crm.rep(organization, json!({
+                        "operation": operation, "containing": format!("incidents({start}"), "times": null,
+                        "after_ms": after, "does": "reopen",
+                    }));
+                }
+            }
             crm.put(organization, Trouble::Usual).await;
         }
         crm
@@ -73,13 +102,13 @@ impl Crm {
 
     /// Number of rows that events create.
     pub fn records(&self) -> usize {
-        ORGANIZATIONS.iter().map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len()).sum()
+        organizations().iter().map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len()).sum()
     }
 
     /// Number of requests with a fault so far.
     pub async fn faults(&self) -> u64 {
         let mut sum = self.past.load(Ordering::Relaxed);
-        for organization in ORGANIZATIONS {
+        for organization in organizations() {
             sum += self.fired(organization).await;
         }
         sum
@@ -113,7 +142,7 @@ impl Crm {
                 }
             }
             Trouble::Throttled => {
-                let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 2 });
+                let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": THROTTLED_S });
                 self.script(organization, json!({ "operation": "*", "fault": answer }));
             }
             Trouble::Away => self.script(organization, json!({ "operation": "*", "fault": "reset_before" })),
@@ -122,9 +151,36 @@ impl Crm {
 
     /// Removes all faults except permanent refusals.
     pub async fn calm(&self) {
-        for organization in ORGANIZATIONS {
+        for organization in organizations() {
             self.put(organization, Trouble::Nothing).await;
         }
+    }
+
+    /// Number of times that reps have reopened each case.
+    pub fn reopened(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for organization in organizations() {
+            for action in self.environment(organization).rep_actions().into_iter().filter(|action| action.done) {
+                *counts.entry(action.key.to_string()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Largest number of concurrent requests of an organization since the last call.
+    pub fn take_peak(&self, organization: &str) -> usize {
+        self.environment(organization).take_peak()
+    }
+
+    /// All requests of an organization that are journaled.
+    pub fn requests(&self, organization: &str) -> Vec<JournalEntry> {
+        self.environment(organization).requests()
+    }
+
+    /// Adds a rep.
+    fn rep(&self, organization: &str, script: Value) {
+        let script: RepScript = serde_json::from_value(script).expect("a rep's script");
+        self.environment(organization).add_rep_script(script);
     }
 
     fn environment(&self, organization: &str) -> &Environment {

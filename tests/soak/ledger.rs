@@ -1,6 +1,7 @@
 //! Published events and the outcomes received for them.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -33,6 +34,10 @@ pub struct Entry {
     pub published: usize,
     /// Outcomes in order of arrival.
     pub outcomes: Vec<Value>,
+    /// Position of its first publish among all publishes and outcomes.
+    pub published_at: u64,
+    /// Position of its first outcome among them.
+    pub heard_at: Option<u64>,
 }
 
 /// Ledger of all events.
@@ -40,6 +45,8 @@ pub struct Entry {
 pub struct Ledger {
     entries: Mutex<HashMap<String, Entry>>,
     strangers: Mutex<Vec<Value>>,
+    /// Number of publishes and outcomes so far.
+    position: AtomicU64,
 }
 
 impl Ledger {
@@ -47,7 +54,14 @@ impl Ledger {
     pub fn published(&self, event: &Event, expected: Option<Expected>) {
         let mut entries = self.entries();
         if let Some(expected) = expected {
-            let entry = Entry { event: event.clone(), expected, published: 1, outcomes: Vec::new() };
+            let entry = Entry {
+                event: event.clone(),
+                expected,
+                published: 1,
+                outcomes: Vec::new(),
+                published_at: self.position.fetch_add(1, Ordering::Relaxed),
+                heard_at: None,
+            };
             entries.insert(event.id().to_owned(), entry);
         } else if let Some(entry) = entries.get_mut(event.id()) {
             entry.published += 1;
@@ -58,7 +72,10 @@ impl Ledger {
     pub fn heard(&self, outcome: Value) {
         let id = outcome["data"]["source_event_id"].as_str().unwrap_or_default().to_owned();
         match self.entries().get_mut(&id) {
-            Some(entry) => entry.outcomes.push(outcome),
+            Some(entry) => {
+                entry.outcomes.push(outcome);
+                entry.heard_at.get_or_insert_with(|| self.position.fetch_add(1, Ordering::Relaxed));
+            }
             None => self.strangers.lock().unwrap_or_else(PoisonError::into_inner).push(outcome),
         }
     }

@@ -4,15 +4,21 @@
 //! A private RabbitMQ and a simulated Dynamics of three organizations run, with some 5 % faults of every kind, and one
 //! organization always in trouble; the worker is killed every few seconds, the broker occasionally. Meanwhile events
 //! are published, with copies, resolutions and returning customers. Then all trouble ends, everything drains, and each
-//! event is checked: lost must be 0, duplicated must be 0. `MINUTES`, `RATE` (events per second) and `SEED` are read
-//! from the environment.
+//! event is checked: lost must be 0, duplicated must be 0. `MINUTES`, `RATE` (events per second), `SEED`, `WORKERS` and
+//! `ORGANIZATIONS` are read from the environment. Several workers share a private PostgreSQL, which fails too; they are
+//! also suspended, and each change of an owner is measured.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
 mod chaos;
 mod crm;
+mod fleet_chaos;
 mod ledger;
+mod limit_watch;
+mod owner_watch;
 mod report;
+mod retry_after;
+mod sessions;
 mod stage;
 #[path = "../it/support/mod.rs"]
 #[allow(dead_code, unused_imports)] // used only by the integration tests
@@ -46,9 +52,10 @@ async fn main() -> ExitCode {
     let minutes = number("MINUTES", 10.0);
     let rate = number("RATE", 25.0);
     let seed = std::env::var("SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(rand::random::<u32>);
-    println!("soak: {minutes} min, {rate} events/s, SEED={seed}");
+    let workers = std::env::var("WORKERS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    println!("soak: {minutes} min, {rate} events/s, WORKERS={workers}, SEED={seed}");
     tokio::select! {
-        passed = soak(Duration::from_secs_f64(minutes * 60.0), rate, seed.into()) => passed,
+        passed = soak(Duration::from_secs_f64(minutes * 60.0), (rate, workers), seed.into()) => passed,
         () = interrupted() => {
             println!("soak: interrupted");
             ExitCode::FAILURE
@@ -57,9 +64,9 @@ async fn main() -> ExitCode {
 }
 
 /// Runs the soak test: starts everything, publishes events under failures, ends the failures and checks the ledger.
-async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
+async fn soak(length: Duration, (rate, workers): (f64, usize), seed: u64) -> ExitCode {
     let mut dice = SmallRng::seed_from_u64(seed);
-    let stage = Arc::new(Stage::set(&mut dice).await);
+    let stage = Arc::new(Stage::set(&mut dice, workers).await);
     let ledger = Arc::new(Ledger::default());
     let started = Instant::now();
     let (over, closing) = (CancellationToken::new(), CancellationToken::new());
@@ -67,6 +74,8 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     let traffic = Traffic::new(dice.random(), rate);
     let publishing = tokio::spawn(traffic.flow(stage.clone(), ledger.clone(), over.clone()));
     let collecting = tokio::spawn(wire::collect(stage.clone(), ledger.clone(), closing.clone()));
+    let watching = tokio::spawn(stage.owners.clone().watch(stage.clone(), closing.clone()));
+    let limits = tokio::spawn(limit_watch::watch(stage.clone(), closing.clone()));
     let chaos = Chaos::begin(&stage, dice.random(), &over);
     let mut reporting = tokio::time::interval(PROGRESS_INTERVAL);
     while started.elapsed() < length {
@@ -82,10 +91,15 @@ async fn soak(length: Duration, rate: f64, seed: u64) -> ExitCode {
     let drained = drain(started, &stage, &ledger).await;
     closing.cancel();
     collecting.await.expect("the collector does not panic");
+    watching.await.expect("the watch does not panic");
+    let above = limits.await.expect("the watch does not panic");
     // The running worker browses the dead letters for those of the broker, and holds what it browses.
-    stage.stop_worker().await;
+    stage.stop_workers().await;
     let dead = wire::dead_letters(&stage).await;
-    let verdict = verdict::Verdict::find(&ledger, &dead, &stage);
+    let mut verdict = verdict::Verdict::find(&ledger, &dead, &stage);
+    verdict.wrong.extend(sessions::check(&ledger, &stage.crm));
+    verdict.wrong.extend(retry_after::check(&stage));
+    verdict.wrong.extend(above);
     report::summary(started.elapsed(), seed, &stage, &ledger, &verdict).await;
     if verdict.is_clean() && drained {
         println!("soak: ok: lost 0, duplicated 0");

@@ -21,7 +21,7 @@ pub async fn progress(started: Instant, stage: &Stage, ledger: &Ledger) {
         started.elapsed().as_secs(),
         ledger.unanswered(),
         stage.crm.records(),
-        told(&stage.counts.kills) + told(&stage.counts.stops),
+        told(&stage.counts.kills) + told(&stage.counts.stops) + told(&stage.counts.freezes),
         told(&stage.counts.broker_kills) + told(&stage.counts.broker_stops),
         stage.crm.faults().await,
     );
@@ -38,6 +38,9 @@ pub async fn summary(took: Duration, seed: u64, stage: &Stage, ledger: &Ledger, 
         ("publishes repeated, broker down", told(&counts.repeated).to_string()),
         ("worker: SIGKILL", told(&counts.kills).to_string()),
         ("worker: SIGTERM", told(&counts.stops).to_string()),
+        ("worker: SIGSTOP, then SIGCONT", told(&counts.freezes).to_string()),
+        ("PostgreSQL: SIGKILL", told(&counts.postgres_kills).to_string()),
+        ("PostgreSQL: stopped", told(&counts.postgres_stops).to_string()),
         ("broker: SIGKILL", told(&counts.broker_kills).to_string()),
         ("broker: stopped", told(&counts.broker_stops).to_string()),
         ("faults injected", stage.crm.faults().await.to_string()),
@@ -54,6 +57,7 @@ pub async fn summary(took: Duration, seed: u64, stage: &Stage, ledger: &Ledger, 
     for (what, how_many) in lines.drain(..).map(|(what, text)| (what.to_owned(), text)).chain(details) {
         println!("  {what:<58} {how_many}");
     }
+    stage.owners.report();
     for (what, problems) in [("lost", &verdict.lost), ("duplicated", &verdict.doubled), ("wrong", &verdict.wrong)] {
         println!("  {what:<58} {}", problems.len());
         for problem in problems.iter().take(SHOWN) {

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::crm::{ORGANIZATIONS, REFUSED};
+use crate::crm::{REFUSED, organizations};
 use crate::ledger::{Expected, Ledger};
 use crate::stage::Stage;
 use crate::support::event::{Event, anonymous, handoff, resolved};
@@ -50,8 +50,8 @@ impl Traffic {
 
     /// Next event and its required result; `None` for a copy.
     fn next(&mut self) -> (Event, Option<Expected>) {
-        let organization = *ORGANIZATIONS.choose(&mut self.dice).expect("there are three");
-        let of = |event: Event| event.with("/organization_id", organization);
+        let organization = organizations().choose(&mut self.dice).expect("there are some");
+        let of = |event: Event| event.with("/organization_id", organization.as_str());
         let (event, expected) = match self.dice.random_range(0..100) {
             0..40 => (of(handoff(self.channel())), Expected::Incident),
             40..50 => (self.returning(), Expected::Incident),
@@ -70,6 +70,8 @@ impl Traffic {
             98 => (of(handoff("email").without("/data/session_id")), Expected::DeadLetter("invalid_event")),
             _ => (of(handoff("email").with("/event", UNBOUND)), Expected::DeadLetter("unsupported_event")),
         };
+        // The order of a session: a resolution closes only what was handed off before it.
+        let event = event.with("/timestamp", jiff::Timestamp::now().to_string());
         self.remember(&event, expected);
         (event, Some(expected))
     }

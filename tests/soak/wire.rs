@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::crm::organizations;
 use crate::ledger::Ledger;
 use crate::stage::Stage;
 use crate::support::bus::{header, properties};
@@ -97,12 +98,13 @@ async fn listen(stage: &Stage, ledger: &Ledger) -> lapin::Result<()> {
     Ok(())
 }
 
-/// Number of ready messages in the inbox and the retry queues; `None` if the broker does not respond.
+/// Number of ready messages in the inbox, organizations' queues and the retry queues; `None` if the broker does not respond.
 pub async fn unfinished(stage: &Stage) -> Option<u32> {
     let count = async {
         let (_connection, channel) = connect(stage.broker.url()).await?;
         let mut sum = 0;
-        for queue in stage.files.queues() {
+        let own = organizations().iter().map(|id| stage.files.organization_queue(id));
+        for queue in stage.files.queues().into_iter().chain(own) {
             if queue != stage.files.dead_letter_queue() {
                 let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
                 sum +=
