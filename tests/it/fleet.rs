@@ -4,3 +4,6 @@ mod bench;
 mod handing_over;
 mod lost;
 mod operators;
+mod outages;
+mod rolling;
+mod woken;
