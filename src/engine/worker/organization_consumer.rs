@@ -138,6 +138,8 @@ impl OrganizationConsumer {
                 self.load.clear();
             }
         }
+        // Nothing polls it any more, and it may hold what the close of the other channels waits for.
+        self.opening = None;
         self.requeue_buffered().await;
         if !self.load.is_of_term() {
             return;

@@ -80,6 +80,8 @@ pub struct FakeBroker {
     pub is_away: AtomicBool,
     /// Time that the start of a consumer takes.
     pub start_takes: Mutex<Duration>,
+    /// Consumers that are being started, counted by references: one beside them.
+    pub starting: Arc<()>,
     /// Ends the consumer of the organization's queue.
     consumer_ends: Notify,
     /// Prefetches that the consumers of the organization's queue have requested.
@@ -209,8 +211,9 @@ impl Bus for FakeBroker {
 
     async fn consume(&self, _: &OrganizationId, prefetch: u16) -> Consumption {
         self.prefetches.lock().unwrap().push(prefetch);
-        let start_takes = *self.start_takes.lock().unwrap();
+        let (start_takes, starting) = (*self.start_takes.lock().unwrap(), self.starting.clone());
         tokio::time::sleep(start_takes).await;
+        drop(starting);
         let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
         // A returned message is back in its queue at once, so nothing is missing once the consumer is gone.
         let state = (self.shared(), cancel.clone(), closed.clone().drop_guard());

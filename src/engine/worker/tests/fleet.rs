@@ -132,6 +132,29 @@ async fn only_the_owner_consumes_and_it_gives_back_what_is_over() {
     assert_eq!(fleet.released(), [1, 2], "the end of the worker gives back too");
 }
 
+/// The start of a consumer may hold what the end of another channel waits for. Unpolled, it would keep it for ever.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_that_is_being_started_is_dropped_before_what_is_in_progress_is_awaited() {
+    let (fleet, rig) = fleet();
+    fleet.own(&rig, 1);
+    rig.mood("evt_1", Mood::Takes(30));
+    let (_inbox, settled) = rig.broker.begin(vec![message("evt_1")]);
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(Duration::from_secs(5)).await;
+    *rig.broker.start_takes.lock().unwrap() = Duration::from_secs(3600);
+    rig.broker.end_consumer();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(Arc::strong_count(&rig.broker.starting), 2, "another consumer is being started");
+    fleet.set(OwnershipState::None);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(Arc::strong_count(&rig.broker.starting), 1);
+    assert_eq!(fleet.released(), [] as [i64; 0], "its event is in progress");
+    rig.broker.settled(&settled).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(fleet.released(), [1]);
+    running.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pause_ends_when_the_organization_is_given_back() {
     let (fleet, rig) = fleet();
