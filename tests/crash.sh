@@ -6,9 +6,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 main() {
   bash deploy/broker.sh ensure
+  bash deploy/postgres.sh ensure
   ensure_strace
   cargo test --test it --no-run
-  bash deploy/broker.sh run -- cargo test --quiet --test it -- --nocapture --include-ignored --test-threads 1 \
+  bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo test --quiet --test it -- --nocapture --include-ignored --test-threads 1 \
     crash_matrix:: ack_order:: traced::
 }
 

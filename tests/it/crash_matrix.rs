@@ -1,5 +1,6 @@
 //! The real process is killed with SIGKILL at every named point between two effects, in both kinds of environment, and
-//! restarted. It leaves one of everything in Dynamics, one answer and an empty queue. `make crash` prints the table.
+//! restarted. It leaves one of everything in Dynamics, one answer and an empty queue. `make crash` prints the table, and
+//! does the same with several workers: another one takes over, and the first one is dead, or was suspended and wakes.
 //!
 //! The program contains no hooks for this: Dynamics holds the request at which the worker is to die, and a [`FrameProxy`]
 //! holds the AMQP frame.
@@ -7,33 +8,85 @@
 mod points;
 mod table;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use dynamics_simulator::{Profile, RepScript};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, eventually};
 use crate::support::bus::Outcome;
 use crate::support::event::{Event, handoff, resolved};
 use crate::support::frame_proxy::FrameProxy;
-use crate::support::rig::{Rig, rig};
+use crate::support::postgres::{Postgres, new_schema};
+use crate::support::rig::{Plan, Rig, rig};
+use crate::support::worker::Worker;
 use points::{Case, Message, Moment, Operation, POINTS, Point};
 use table::{Counts, Row};
 
 /// Only step of the ladder, short so that a retry returns soon.
 const DELAY: &str = "200ms";
 
+/// Number of points that one rig of several workers goes through, and of rigs at once: most of the time they wait.
+const EACH: usize = 10;
+const AT_ONCE: usize = 4;
+
+/// Worker that goes on with the event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Successor {
+    /// The same one, started again on its store.
+    Same,
+    /// Another one, which takes over.
+    Another,
+    /// Another one; the first was suspended, and wakes when the event is over.
+    AnotherWhileSuspended,
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_point_it_does_everything_once() {
-    let (opencx, stock) = tokio::join!(column(Profile::OpenCx), column(Profile::Stock));
-    let rows: Vec<Row> = opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect();
+    let all = |profile| column(profile, Successor::Same, &POINTS, rig());
+    let (opencx, stock) = tokio::join!(all(Profile::OpenCx), all(Profile::Stock));
+    check(opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; `make crash` runs it"]
+async fn killed_at_any_point_another_worker_does_everything_once() {
+    check(with_several_workers(Successor::Another).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; `make crash` runs it"]
+async fn suspended_at_any_point_it_adds_nothing_to_what_another_worker_has_done() {
+    check(with_several_workers(Successor::AnotherWhileSuspended).await);
+}
+
+fn check(rows: Vec<Row>) {
     println!("{}", table::of(&rows));
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
     assert_eq!(wrong, 0, "of {} kills; see the table", rows.len());
 }
 
-/// Runs every point in one kind of environment in sequence; the restarted worker is the next one to be killed.
-async fn column(profile: Profile) -> Vec<Row> {
+async fn with_several_workers(successor: Successor) -> Vec<Row> {
+    let profiles = [Profile::OpenCx, Profile::Stock];
+    let parts = profiles.into_iter().flat_map(|profile| POINTS.chunks(EACH).map(move |points| (profile, points)));
+    let columns = stream::iter(parts).map(async |(profile, points)| {
+        let schema = new_schema(Postgres::shared()).await;
+        let plan = rig().set("store", "kind", "postgres").set("store", "url", schema).set("fleet", "lease", "2s").set(
+            "dynamics",
+            "request_timeout",
+            "3s",
+        );
+        column(profile, successor, points, plan).await
+    });
+    let columns: Vec<Vec<Row>> = columns.buffered(AT_ONCE).collect().await;
+    columns.into_iter().flatten().collect()
+}
+
+/// Runs points in one kind of environment in sequence; the next worker to be killed is the one that has gone on.
+async fn column(profile: Profile, successor: Successor, points: &[Point], plan: Plan) -> Vec<Row> {
     let sluice = FrameProxy::before(Broker::shared()).await;
-    let rig = rig()
+    let rig = plan
         .profile(profile)
         .queue()
         .organize("queue_assignment", "add_to_queue")
@@ -45,8 +98,8 @@ async fn column(profile: Profile) -> Vec<Row> {
     // The other code, 0x800404cf, is the simulator's own default.
     warm_up(&rig).await;
     let mut rows = Vec::new();
-    for point in POINTS {
-        rows.push(Killing { rig: &rig, sluice: &sluice, profile, point }.row().await);
+    for point in points.iter().copied() {
+        rows.push(Killing { rig: &rig, sluice: &sluice, profile, point, successor }.row().await);
     }
     eventually("empty queues", async || rig.bus.unfinished().await == 0).await;
     rows
@@ -61,12 +114,22 @@ async fn warm_up(rig: &Rig) {
     rig.start_worker("worker").ready().await;
 }
 
+/// Lets a suspended worker go on, and waits until it has joined anew and nothing is in its hands.
+async fn wake(worker: &Worker) {
+    worker.wake();
+    eventually("a worker that joins anew", async || worker.logged("this worker was declared lost; joining again"))
+        .await;
+    worker.ready().await;
+    worker.counts("handoffd_in_flight", "", 0).await;
+}
+
 /// One row of the table, in progress.
 struct Killing<'a> {
     rig: &'a Rig,
     sluice: &'a FrameProxy,
     profile: Profile,
     point: Point,
+    successor: Successor,
 }
 
 impl Killing<'_> {
@@ -76,19 +139,39 @@ impl Killing<'_> {
         self.shut();
         self.rig.bus.publish(&event).await;
         eventually(self.point.name, async || self.is_reached().await).await;
-        self.rig.worker().kill9();
+        let worker = self.rig.worker();
+        if self.successor == Successor::AnotherWhileSuspended {
+            worker.suspend();
+        } else {
+            worker.kill9();
+        }
+        // Ends the connections of the worker, as a network that is gone does in the end.
         self.sluice.open();
         self.mend();
         let copies = self.copies().await;
         let was_closed = self.closings() > before.closings;
         self.reopen();
-        self.rig.start_worker("worker").ready().await;
-        let outcomes = self.outcomes(&event, copies).await;
+        self.rig.start_worker(&self.name()).ready().await;
+        let mut outcomes = self.outcomes(&event, copies).await;
+        if self.successor == Successor::AnotherWhileSuspended {
+            wake(&worker).await;
+            outcomes = self.rig.bus.outcomes(event.id(), outcomes.len()).await;
+            worker.kill9();
+        }
         let counts = self.counts().await.since(&before);
         let requests = self.rig.crm.operations().len() - requests;
         let problem = self.problem(&counts, &Counts::of(&self.point, was_closed), &outcomes);
         self.rig.crm.environment().clear_faults();
         Row { point: self.point, profile: self.profile, counts, outcomes: outcomes.len(), requests, problem }
+    }
+
+    /// Name of the worker that goes on.
+    fn name(&self) -> String {
+        static NUMBERS: AtomicUsize = AtomicUsize::new(0);
+        match self.successor {
+            Successor::Same => "worker".to_owned(),
+            _ => format!("worker-{}", NUMBERS.fetch_add(1, Ordering::Relaxed)),
+        }
     }
 
     /// Prepares the preconditions and publishes the event.

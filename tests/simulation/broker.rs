@@ -87,7 +87,9 @@ pub struct State {
     numbers: u64,
     /// Time of the last delivery, and the number of deliveries at that time.
     moment: (Duration, u32),
-    consumer: Option<InboxConsumer>,
+    consumers: Vec<InboxConsumer>,
+    /// Time at which a process last ended, or lost or regained its connection.
+    disturbed: Duration,
     /// Time at which the connection is re-established.
     away_until: Option<Instant>,
     /// Time before which the inbox is not consumed.
@@ -116,7 +118,8 @@ impl Broker {
             connection: CancellationToken::new(),
             numbers: 0,
             moment: (Duration::ZERO, 0),
-            consumer: None,
+            consumers: Vec::new(),
+            disturbed: Duration::ZERO,
             away_until: None,
             inbox_from: Duration::ZERO,
         };
@@ -158,7 +161,10 @@ impl Broker {
         let (to, receiver) = unbounded_channel();
         let since = self.scene.elapsed();
         if !life.is_stopped() {
-            self.look(|state| state.consumer = Some(InboxConsumer { life, to, careful: true, since }));
+            self.look(|state| {
+                state.consumers.retain(|consumer| !consumer.life.is_over());
+                state.consumers.push(InboxConsumer { life, to, careful: true, since });
+            });
         }
         self.deliver();
         receiver
@@ -167,7 +173,7 @@ impl Broker {
     /// Ends the stream of a process's inbox.
     pub fn stop_consuming_inbox(&self, life: &ProcessLife) {
         life.stop();
-        self.look(|state| state.consumer = None);
+        self.look(|state| state.consumers.retain(|consumer| consumer.life.id != life.id));
     }
 
     /// Returns true if the connection breaks now. The limit keeps the delivery limit from dominating the runs.
@@ -188,8 +194,45 @@ impl Broker {
         self.look(|state| state.flying.contains_key(&tag))
     }
 
-    pub fn connection(&self) -> CancellationToken {
-        self.look(|state| state.connection.clone())
+    pub fn connection(&self, life: &ProcessLife) -> CancellationToken {
+        self.look(|state| life.connection(&state.connection))
+    }
+
+    /// Ends the connection of one process. Its messages in flight are redelivered to others.
+    pub fn cut(self: &Arc<Self>, life: &ProcessLife, why: &'static str) {
+        let shuffled = self.shuffles && self.scene.happens(0.5);
+        self.scene.log(|| format!("process {}: {why}", life.id));
+        let now = self.scene.elapsed();
+        self.look(|state| {
+            state.notes.disconnections += 1;
+            state.disturbed = now;
+            state.organizations.end_consumers_of(life.id);
+            let of_it = |flying: &UnsettledMessage| flying.process == life.id;
+            let tags: Vec<u64> = state.flying.iter().filter(|(_, it)| of_it(it)).map(|(tag, _)| *tag).collect();
+            let mut back: Vec<_> = tags.iter().filter_map(|tag| state.flying.remove(tag)).collect();
+            if shuffled {
+                reverse(&mut back);
+            }
+            for flying in back {
+                state.check_hold(&flying);
+                state.take_back(flying, true);
+            }
+        });
+        life.cut();
+        self.deliver();
+    }
+
+    /// Returns the number of consumers of an organization's queue.
+    pub fn consumers(&self, organization: &OrganizationId) -> usize {
+        self.look(|state| state.organizations.consumers_of(organization))
+    }
+
+    /// Lets a process go on.
+    pub fn wake_process(self: &Arc<Self>, life: &ProcessLife) {
+        life.wake();
+        let now = self.scene.elapsed();
+        self.look(|state| state.disturbed = now);
+        self.wake();
     }
 
     pub fn ack(self: &Arc<Self>, tag: u64) {
@@ -286,8 +329,13 @@ impl Broker {
         let (now, away) = (self.scene.elapsed(), self.is_away());
         let Some(calm) = self.windows.calm_since(now).filter(|_| !away) else { return };
         self.look(|state| {
-            let Some(consumer) = state.consumer.as_ref().filter(|consumer| !consumer.life.is_over()) else { return };
-            let since = calm.max(state.inbox_from).max(consumer.since);
+            // A suspended process that is still connected holds what it was sent.
+            if state.consumers.iter().any(|consumer| consumer.life.is_frozen()) {
+                return;
+            }
+            let running = state.consumers.iter().filter(|consumer| !consumer.life.is_over());
+            let Some(consumed) = running.map(|consumer| consumer.since).max() else { return };
+            let since = calm.max(state.inbox_from).max(consumed).max(state.disturbed);
             let flying = state.flying.values().filter(|flying| flying.place == Place::Inbox);
             let inbox = state.ready.values().chain(flying.map(|flying| &flying.message));
             let late = inbox.filter(|message| now.saturating_sub(since.max(message.arrived)) > LONGEST_IN_THE_INBOX);
@@ -316,9 +364,27 @@ impl State {
         if broker.scene.elapsed() < self.inbox_from {
             return;
         }
+        for nth in 0..self.consumers.len() {
+            self.deliver_inbox_to(nth, broker);
+        }
+        // The next message goes to another one.
+        if self.consumers.len() > 1 {
+            self.consumers.rotate_left(1);
+        }
+    }
+
+    fn deliver_inbox_to(&mut self, nth: usize, broker: &Arc<Broker>) {
         loop {
-            let flying = self.flying.values().filter(|flying| flying.place == Place::Inbox).count();
-            let Some(consumer) = self.consumer.as_mut().filter(|consumer| !consumer.life.is_over()) else { return };
+            let Some(consumer) = self.consumers.get_mut(nth).filter(|consumer| !consumer.life.is_over()) else {
+                return;
+            };
+            let process = consumer.life.id;
+            // A suspended process does not connect again.
+            if consumer.life.is_frozen() && consumer.life.is_cut() {
+                return;
+            }
+            let is_its = |flying: &&UnsettledMessage| flying.place == Place::Inbox && flying.process == process;
+            let flying = self.flying.values().filter(is_its).count();
             let prefetch = if consumer.careful { 1 } else { broker.prefetch };
             if flying >= prefetch {
                 return;
@@ -348,16 +414,17 @@ impl State {
         let tag = self.number();
         let now = broker.scene.elapsed();
         self.moment = if self.moment.0 == now { (now, self.moment.1 + 1) } else { (now, 1) };
+        let connection = life.connection(&self.connection);
         let received = Received {
             envelope: message.envelope.clone(),
             body: message.body.clone(),
             routing_key: message.routing_key.clone(),
             redelivered,
-            lost: self.connection.clone(),
+            lost: connection.clone(),
         };
-        let connection = self.connection.clone();
+        let process = life.id;
         let settle = InFlight { broker: broker.clone(), life, tag, message: message.clone(), connection };
-        self.flying.insert(tag, UnsettledMessage { message, place, number, consumer, since: Instant::now() });
+        self.flying.insert(tag, UnsettledMessage { message, place, number, consumer, process, since: Instant::now() });
         Delivery::new(received, Box::new(settle))
     }
 

@@ -9,10 +9,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use handoffd_engine::event::{Event, EventKey, OrganizationId};
 use handoffd_engine::ports::destination::{Availability, Destination, Exchange, Performed, Unavailable};
+use handoffd_engine::ports::fleet::Fleet;
 use handoffd_engine::workflow::{Fault, Receipt, Remedy, Settings, Step, StepName};
 use tokio::time::sleep;
 
 use super::environment::{Environment, Moment};
+use super::fleet_member::FleetTable;
 use super::ledger::Ledger;
 use super::people::at_once;
 use super::scene::{ProcessLife, RunContext};
@@ -59,6 +61,9 @@ pub struct FakeCrm {
     pub cloud: Arc<Destinations>,
     pub life: ProcessLife,
     pub known: KnownSpans,
+    pub fleet: Arc<dyn Fleet>,
+    /// Owners of organizations, if there are several workers.
+    pub owners: Option<Arc<FleetTable>>,
     /// Number of requests of an event in a span.
     pub refused: Mutex<BTreeMap<(EventKey, usize), u32>>,
 }
@@ -127,6 +132,9 @@ impl Destination for FakeCrm {
             // A caller that polls without ever awaiting a call would otherwise keep running until the end of the run.
             resume_unwind(Box::new("the process is dead"));
         }
+        if !self.fleet.may_act(organization) {
+            return Availability::Unavailable(Unavailable::NotOwned);
+        }
         match self.known.of(&self.cloud.spans, organization) {
             Some(span) => Availability::Unavailable(span.why),
             None => Availability::Available { room: self.cloud.scene.room(organization) },
@@ -143,7 +151,16 @@ impl Destination for FakeCrm {
 
     async fn available(&self, organization: &OrganizationId) {
         self.life.until_dead().await;
-        self.known.end(&self.cloud.spans, organization).await;
+        let mut fleet = self.fleet.changes();
+        loop {
+            fleet.borrow_and_update();
+            self.known.end(&self.cloud.spans, organization).await;
+            if self.fleet.may_act(organization) {
+                break;
+            }
+            // The sender lives as long as the fleet.
+            _ = fleet.changed().await;
+        }
         self.life.until_dead().await;
     }
 }
@@ -152,6 +169,13 @@ impl FakeCrm {
     async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {
         let (scene, name) = (&self.cloud.scene, step.name());
         self.life.pass("before a request").await;
+        // As the adapter does, right before it sends.
+        if !self.fleet.may_act(&event.key.organization_id) {
+            return Err(fault(name, Remedy::NotBefore(scene.now())));
+        }
+        if let Some(owners) = &self.owners {
+            owners.asks(self.life.id, &event.key.organization_id);
+        }
         if self.cloud.ledger.asks(&event.key) {
             self.cloud.asked(&event.key, |asked| asked.kills.0 = 0);
         }
@@ -181,12 +205,14 @@ impl FakeCrm {
             return Err(fault(name, remedy));
         }
         if scene.fails(0.02) {
-            // A closing or a move that Dynamics carries out after its timeout, or after the death of its sender, can undo anything,
+            // A closing or a move that Dynamics carries out after its timeout, or after the end of its sender, can undo anything,
             // and no check can detect that.
             if matches!(name, StepName::CloseIncident | StepName::AssignQueue) {
                 scene.sleep_up_to(GIVEN_UP).await;
-                self.life.until_dead().await;
-                self.cloud.commit(step, event);
+                if !self.life.is_frozen() {
+                    self.life.until_dead().await;
+                    self.cloud.commit(step, event);
+                }
             } else {
                 self.commit_late(step, event);
                 sleep(GIVEN_UP).await;

@@ -1,4 +1,4 @@
-//! Rules of the adapter that can be broken on purpose. `SIMULATION_FLAW` names one, and the runs must detect it.
+//! Rules of the adapters that can be broken on purpose. `SIMULATION_FLAW` names one, and the runs must detect it.
 
 use std::env;
 
@@ -14,6 +14,14 @@ pub enum Flaw {
     /// A message given back goes to the end of its queue. RabbitMQ 3.10 does this for `basic.nack` on a queue without a delivery
     /// limit (measured); messages given back by a closed channel return to their old position.
     GivesBackToTheEnd,
+    /// What is stored is written whoever owns the organization.
+    NoFence,
+    /// An organization is taken over while its queue still has a consumer.
+    IgnoresConsumers,
+    /// Requests begin although the lease is not renewed.
+    NoSelfStop,
+    /// An organization is given back while its events are in progress.
+    GivesBackEarly,
 }
 
 impl Flaw {
@@ -24,6 +32,10 @@ impl Flaw {
             "acks-before-the-confirm" => Some(Self::AcksBeforeTheConfirm),
             "copies-after-the-ack" => Some(Self::CopiesAfterTheAck),
             "gives-back-to-the-end" => Some(Self::GivesBackToTheEnd),
+            "no-fence" => Some(Self::NoFence),
+            "ignores-consumers" => Some(Self::IgnoresConsumers),
+            "no-self-stop" => Some(Self::NoSelfStop),
+            "gives-back-early" => Some(Self::GivesBackEarly),
             other => panic!("unknown SIMULATION_FLAW={other:?}; see tests/simulation/flaw.rs for the flaws"),
         }
     }

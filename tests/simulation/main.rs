@@ -11,6 +11,8 @@ mod copies;
 mod destination;
 mod destinations;
 mod environment;
+mod fleet_member;
+mod fleet_world;
 mod flaw;
 mod in_flight;
 mod ledger;
@@ -31,9 +33,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use scene::Diary;
+use world::Report;
 
 /// Number of runs in `cargo test`, about 6 ms of CPU time each. `SIMULATION_SEEDS` overrides it.
 const SEEDS: u64 = 10_000;
+/// Number of runs with several workers.
+const FLEET_SEEDS: u64 = 400;
 /// Number of failed seeds after which the search stops.
 const ENOUGH: usize = 5;
 
@@ -46,7 +51,21 @@ fn every_seed_keeps_the_invariants() {
         return;
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let failed = failing(seeds);
+    let failed = failing(seeds, "every_seed", world::run);
+    println!("ran {seeds} seeds");
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn several_workers_keep_the_invariants() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let report = fleet_world::run(seed, Diary::Kept);
+        println!("{}", report.diary.join("\n"));
+        assert!(report.broken.is_empty(), "seed {seed}:\n{}", report.broken.join("\n"));
+        return;
+    }
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(FLEET_SEEDS);
+    let failed = failing(seeds, "several_workers", fleet_world::run);
     println!("ran {seeds} seeds");
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
@@ -54,16 +73,18 @@ fn every_seed_keeps_the_invariants() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 0..20 {
-        let (one, other) = (world::run(seed, Diary::Kept).diary, world::run(seed, Diary::Kept).diary);
-        assert!(one.len() > 5, "seed {seed}: nothing happened");
-        let differs = one.iter().zip(&other).find(|(one, other)| one != other);
-        assert_eq!(differs, None, "seed {seed}");
-        assert_eq!(one.len(), other.len(), "seed {seed}");
+        for run in [world::run, fleet_world::run] {
+            let (one, other) = (run(seed, Diary::Kept).diary, run(seed, Diary::Kept).diary);
+            assert!(one.len() > 5, "seed {seed}: nothing happened");
+            let differs = one.iter().zip(&other).find(|(one, other)| one != other);
+            assert_eq!(differs, None, "seed {seed}");
+            assert_eq!(one.len(), other.len(), "seed {seed}");
+        }
     }
 }
 
 /// Returns the first failing seeds, each with its violations and a command to reproduce them.
-fn failing(seeds: u64) -> Vec<String> {
+fn failing(seeds: u64, test: &str, run: fn(u64, Diary) -> Report) -> Vec<String> {
     let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
@@ -76,9 +97,9 @@ fn failing(seeds: u64) -> Vec<String> {
                     {
                         return;
                     }
-                    let report = world::run(seed, Diary::Not);
+                    let report = run(seed, Diary::Not);
                     if !report.broken.is_empty() {
-                        failed.lock().unwrap().push(described(seed, &report.broken));
+                        failed.lock().unwrap().push(described(seed, test, &report.broken));
                     }
                 }
             });
@@ -87,9 +108,9 @@ fn failing(seeds: u64) -> Vec<String> {
     failed.into_inner().unwrap()
 }
 
-fn described(seed: u64, broken: &[String]) -> String {
+fn described(seed: u64, test: &str, broken: &[String]) -> String {
     let command =
-        format!("SIMULATION_SEED={seed} cargo test -p handoffd-engine --test simulation every_seed -- --nocapture");
+        format!("SIMULATION_SEED={seed} cargo test -p handoffd-engine --test simulation {test} -- --nocapture");
     format!("seed {seed} (reproduce with: {command}):\n  {}", broken.join("\n  "))
 }
 

@@ -34,6 +34,8 @@ pub struct UnsettledMessage {
     /// Position in its queue.
     pub number: u64,
     pub consumer: u64,
+    /// Process that has it.
+    pub process: u32,
     pub since: Instant,
 }
 

@@ -21,6 +21,8 @@ use super::scene::ProcessLife;
 const LOST_UP_TO: Duration = Duration::from_secs(2);
 /// `broker.new_queue_wait` of the runs.
 const NEW_QUEUE_WAIT: Duration = Duration::from_secs(3);
+/// Time after which a process that wakes knows that it was declared lost.
+const AWARE: Duration = Duration::from_secs(3);
 /// Longest time the broker takes to cancel a consumer.
 const CANCEL: Duration = Duration::from_millis(10);
 
@@ -43,6 +45,7 @@ struct Consumer {
     life: ProcessLife,
     prefetch: usize,
     to: UnboundedSender<Delivery>,
+    since: Duration,
 }
 
 impl OrganizationQueues {
@@ -56,6 +59,16 @@ impl OrganizationQueues {
         if let Some(queue) = self.queues.get_mut(organization) {
             queue.ready.insert(number, message);
         }
+    }
+
+    /// Ends the consumers of one process.
+    pub fn end_consumers_of(&mut self, process: u32) {
+        self.consumers.retain(|_, consumer| consumer.life.id != process);
+    }
+
+    /// Returns the number of consumers of an organization's queue.
+    pub fn consumers_of(&self, organization: &OrganizationId) -> usize {
+        self.consumers.values().filter(|consumer| consumer.organization == *organization).count()
     }
 
     /// Ends all consumers. Their streams end after the messages already sent.
@@ -159,14 +172,15 @@ impl Broker {
             return None;
         }
         let (to, receiver) = unbounded_channel();
+        let since = self.scene.elapsed();
         let (id, ended) = self.look(|state| {
             let id = state.number();
             let (organization, prefetch) = (organization.clone(), usize::from(prefetch));
-            let consumer = Consumer { organization: organization.clone(), life: life.clone(), prefetch, to };
+            let consumer = Consumer { organization: organization.clone(), life: life.clone(), prefetch, to, since };
             let exists = state.organizations.queues.contains_key(&organization);
             exists.then(|| {
                 state.organizations.consumers.insert(id, consumer);
-                (id, state.connection.clone())
+                (id, life.connection(&state.connection))
             })
         })?;
         self.scene.log(|| format!("consumes {organization} with a prefetch of {prefetch}"));
@@ -193,6 +207,16 @@ impl Broker {
 }
 
 impl State {
+    /// Checks that no other process has been consuming the queue of an organization that is taken over. One that wakes
+    /// may begin before it knows that it has lost the organization, and ends then.
+    pub fn check_abandoned(&mut self, organization: &OrganizationId, now: Duration) {
+        let mut of_it = self.organizations.consumers.values().filter(|other| other.organization == *organization);
+        if let Some(other) = of_it.find(|other| other.since + AWARE < now) {
+            let text = format!("{organization}: taken over while process {} consumes its queue", other.life.id);
+            self.notes.broken.insert(text);
+        }
+    }
+
     /// Delivers ready messages to the consumers, up to their prefetch.
     pub fn deliver_organizations(&mut self, broker: &Arc<Broker>) {
         let now = broker.scene.elapsed();

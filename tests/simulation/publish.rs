@@ -74,7 +74,7 @@ impl Sent {
 impl Broker {
     /// Sends a publish. Effects happen in the order of the calls.
     pub fn send(self: &Arc<Self>, life: &ProcessLife, to: &Destination, effect: Effect) -> Sent {
-        let connection = self.connection();
+        let connection = self.connection(life);
         let state = self.begin(life, to, &connection, effect);
         Sent { to: to.clone(), connection, state }
     }

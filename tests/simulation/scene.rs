@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// End of the faults. Afterwards everything works, so every event must finish.
 pub const TROUBLE_ENDS: Duration = Duration::from_secs(1200);
@@ -39,6 +40,9 @@ pub struct RunContext {
     crashes: AtomicU32,
     hiccups: AtomicU32,
     panics: AtomicU32,
+    processes: AtomicU32,
+    /// True while a shared store can't be reached.
+    outage: AtomicBool,
     /// Adjustments of the worker's clock: times, and differences in seconds.
     jumps: Vec<(Duration, i64)>,
     /// Probability that the process dies at a call.
@@ -67,6 +71,8 @@ impl RunContext {
             crashes: AtomicU32::new(0),
             hiccups: AtomicU32::new(0),
             panics: AtomicU32::new(0),
+            processes: AtomicU32::new(0),
+            outage: AtomicBool::new(false),
             fragility,
             rooms,
         })
@@ -128,7 +134,18 @@ impl RunContext {
     pub fn store_fails(&self, probability: f64) -> bool {
         let hiccup = self.fails(probability);
         self.hiccups.fetch_add(u32::from(hiccup), Ordering::Relaxed);
-        hiccup || self.store_fails.contains(&self.elapsed())
+        hiccup || self.is_outage()
+    }
+
+    /// Begins or ends an outage of a shared store, which counts as a failure of it.
+    pub fn set_outage(&self, is_away: bool) {
+        self.hiccups.fetch_add(u32::from(is_away), Ordering::Relaxed);
+        self.outage.store(is_away, Ordering::Relaxed);
+    }
+
+    /// Returns true while a shared store can't be reached.
+    pub fn is_outage(&self) -> bool {
+        self.outage.load(Ordering::Relaxed) || self.store_fails.contains(&self.elapsed())
     }
 
     /// Counts a death of the process that no event causes. Returns false once the limit is reached.
@@ -185,14 +202,66 @@ impl RunContext {
 #[derive(Clone)]
 pub struct ProcessLife {
     scene: Arc<RunContext>,
+    /// Number of the process.
+    pub id: u32,
     over: Arc<AtomicBool>,
     stopped: Arc<AtomicBool>,
     died: Arc<Notify>,
+    /// True while the process is suspended.
+    frozen: Arc<AtomicBool>,
+    woken: Arc<Notify>,
+    /// Its connection to the broker; a new one after its end.
+    connection: Arc<Mutex<CancellationToken>>,
 }
 
 impl ProcessLife {
     pub fn new(scene: Arc<RunContext>) -> Self {
-        Self { scene, over: Arc::default(), stopped: Arc::default(), died: Arc::default() }
+        let ended = CancellationToken::new();
+        ended.cancel();
+        Self {
+            id: scene.processes.fetch_add(1, Ordering::Relaxed),
+            scene,
+            over: Arc::default(),
+            stopped: Arc::default(),
+            died: Arc::default(),
+            frozen: Arc::default(),
+            woken: Arc::default(),
+            connection: Arc::new(Mutex::new(ended)),
+        }
+    }
+
+    /// Returns the connection of the process, which ends with the broker's.
+    pub fn connection(&self, broker: &CancellationToken) -> CancellationToken {
+        let mut connection = self.connection.lock().unwrap();
+        if connection.is_cancelled() && !self.is_over() {
+            *connection = broker.child_token();
+        }
+        connection.clone()
+    }
+
+    /// Ends the connection of the process alone.
+    pub fn cut(&self) {
+        self.connection.lock().unwrap().cancel();
+    }
+
+    /// Returns true if the process has no connection now.
+    pub fn is_cut(&self) -> bool {
+        self.connection.lock().unwrap().is_cancelled()
+    }
+
+    /// Suspends the process: its calls do not go on.
+    pub fn freeze(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
+    }
+
+    /// Resumes the process.
+    pub fn wake(&self) {
+        self.frozen.store(false, Ordering::Relaxed);
+        self.woken.notify_waiters();
+    }
+
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
     }
 
     /// Point before or after the effect of a call at a seam, where the process may die.
@@ -218,8 +287,11 @@ impl ProcessLife {
         self.until_dead().await;
     }
 
-    /// Returns if the process is alive, otherwise never.
+    /// Returns if the process is alive and not suspended, otherwise never.
     pub async fn until_dead(&self) {
+        while self.is_frozen() && !self.is_over() {
+            self.woken.notified().await;
+        }
         if self.is_over() {
             pending::<()>().await;
         }

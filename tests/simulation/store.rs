@@ -15,6 +15,7 @@ use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry};
 use jiff::Timestamp;
 
+use super::flaw::Flaw;
 use super::ledger::Ledger;
 use super::scene::{ProcessLife, RunContext};
 
@@ -29,6 +30,9 @@ pub struct FakeStore {
     pub life: ProcessLife,
     pub memory: Arc<MemoryStore>,
     pub ledger: Arc<Ledger>,
+    /// True for a store that several workers share: changes are visible once they are durable, all of them or none.
+    pub is_shared: bool,
+    pub flaw: Option<Flaw>,
 }
 
 impl FakeStore {
@@ -38,6 +42,14 @@ impl FakeStore {
             return Err(StoreError::Read { what, source: problem() });
         }
         Ok(())
+    }
+
+    /// Returns the changes with their guard, unless that rule is broken on purpose.
+    fn fenced(&self, mut changes: Vec<Change>) -> Vec<Change> {
+        if self.flaw == Some(Flaw::NoFence) {
+            changes.retain(|change| !matches!(change, Change::Guard(_)));
+        }
+        changes
     }
 
     fn write(&self) -> Result<(), StoreError> {
@@ -111,7 +123,7 @@ impl Store for FakeStore {
     async fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before a note").await;
         self.write()?;
-        self.memory.write(changes).await?;
+        self.memory.write(self.fenced(changes)).await?;
         self.life.pass("after a note").await;
         Ok(())
     }
@@ -119,14 +131,22 @@ impl Store for FakeStore {
     async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         self.life.pass("before keeping").await;
         self.write()?;
-        // Visible immediately, durable later.
-        self.memory.write(changes.clone()).await?;
-        for (key, record) in records(&changes) {
-            self.ledger.writes(key, record);
+        let changes = self.fenced(changes);
+        if !self.is_shared {
+            // Visible immediately, durable later.
+            self.memory.write(changes.clone()).await?;
+            for (key, record) in records(&changes) {
+                self.ledger.writes(key, record);
+            }
         }
         self.scene.sleep_up_to(COMMIT).await;
         self.life.pass("while keeping").await;
         self.memory.persist(changes.clone()).await?;
+        if self.is_shared {
+            for (key, record) in records(&changes) {
+                self.ledger.writes(key, record);
+            }
+        }
         for (key, record) in records(&changes) {
             self.ledger.keeps(key, record);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use handoffd_engine::event::{EventKey, Limits, OrganizationId};
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::bus::Bus;
-use handoffd_engine::ports::fleet::SoloFleet;
+use handoffd_engine::ports::fleet::{Fleet, SoloFleet};
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
 use handoffd_engine::worker::{Worker, WorkerDeps, WorkerSettings};
@@ -21,6 +21,7 @@ use super::bus::FakeBus;
 use super::checks;
 use super::destination::{Destinations, FakeCrm};
 use super::destinations::Windows;
+use super::fleet_member::FleetTable;
 use super::ledger::Ledger;
 use super::people::{operator, reps};
 use super::scene::{Diary, ProcessLife, RunContext, TROUBLE_ENDS};
@@ -29,19 +30,19 @@ use super::spans::{KnownSpans, Spans};
 use super::store::FakeStore;
 
 /// Limit on a run. Unfinished events after it are lost.
-const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
+pub const LONGEST_RUN: Duration = Duration::from_secs(48 * 3600);
 
 /// Limit on losses of the store in a run that has any. Without it an event that ends the process could do so for days.
 const MOST_LOSSES: u32 = 3;
 
 /// Interval of the checks for completion.
-const LOOK: Duration = Duration::from_secs(60);
+pub const LOOK: Duration = Duration::from_secs(60);
 
 /// End of publications and of people's activity.
 pub const ACTIVITY_ENDS: Duration = Duration::from_secs(3700);
 
 /// Time granted to a worker to stop.
-const STOP: Duration = Duration::from_secs(600);
+pub const STOP: Duration = Duration::from_secs(600);
 
 /// Result of a run.
 pub struct Report {
@@ -64,14 +65,16 @@ pub struct World {
     /// Remaining losses of the store. Each loss also forgets the deaths caused by an event.
     losses: u32,
     pub rules: WorkerSettings,
+    /// Owners of organizations, if several workers share broker and store.
+    pub owners: Option<Arc<FleetTable>>,
 }
 
 /// Process of the worker.
-struct Process {
-    life: ProcessLife,
-    bus: Arc<FakeBus>,
-    worker: Arc<Worker>,
-    run: JoinHandle<()>,
+pub struct Process {
+    pub life: ProcessLife,
+    pub bus: Arc<FakeBus>,
+    pub worker: Arc<Worker>,
+    pub run: JoinHandle<()>,
 }
 
 /// Runs a seed.
@@ -89,7 +92,7 @@ pub fn run(seed: u64, diary: Diary) -> Report {
 }
 
 impl World {
-    fn new(seed: u64, diary: Diary) -> Self {
+    pub fn new(seed: u64, diary: Diary) -> Self {
         let scene = RunContext::new(seed, diary);
         let (organizations, environments) = organizations(&scene);
         let names: Vec<OrganizationId> = organizations.keys().cloned().collect();
@@ -131,22 +134,13 @@ impl World {
             left_behind: Vec::new(),
             losses,
             rules,
+            owners: None,
         }
     }
 
     /// Runs the simulation. Returns true if all events finished in time.
     async fn play(&mut self) -> bool {
-        if self.scene.happens(0.6) {
-            self.broker.have_queues();
-        }
-        self.broker.connect();
-        tokio::spawn(broker_faults::publish(self.broker.clone(), self.publish_all()));
-        tokio::spawn(broker_faults::breaks(self.broker.clone()));
-        broker_faults::kills(&self.broker, &self.cloud);
-        broker_faults::edges(&self.broker);
-        broker_faults::additions(&self.broker, &self.cloud);
-        tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
-        tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
+        self.begin();
         let mut endings: Vec<Duration> =
             (0..self.scene.below(4)).map(|_| TROUBLE_ENDS.mul_f64(self.scene.random())).collect();
         endings.sort();
@@ -168,26 +162,54 @@ impl World {
         false
     }
 
+    /// Starts everything around the worker.
+    pub fn begin(&self) {
+        if self.scene.happens(0.6) {
+            self.broker.have_queues();
+        }
+        self.broker.connect();
+        tokio::spawn(broker_faults::publish(self.broker.clone(), self.publish_all()));
+        tokio::spawn(broker_faults::breaks(self.broker.clone()));
+        broker_faults::kills(&self.broker, &self.cloud);
+        broker_faults::edges(&self.broker);
+        broker_faults::additions(&self.broker, &self.cloud);
+        tokio::spawn(reps(self.broker.clone(), self.cloud.clone()));
+        tokio::spawn(operator(self.broker.clone(), self.cloud.clone()));
+    }
+
     fn publish_all(&self) -> Vec<(Duration, super::message::Message)> {
         self.publications.iter().map(|publication| (publication.at, publication.message.clone())).collect()
     }
 
     fn start(&self) -> Process {
-        let life = ProcessLife::new(self.scene.clone());
+        self.start_with(ProcessLife::new(self.scene.clone()), Arc::new(SoloFleet::new()))
+    }
+
+    /// Starts a process that is a member of a fleet.
+    pub fn start_with(&self, life: ProcessLife, fleet: Arc<dyn Fleet>) -> Process {
         let bus = Arc::new(FakeBus { broker: self.broker.clone(), life: life.clone() });
         let store = FakeStore {
             scene: self.scene.clone(),
             life: life.clone(),
             memory: self.memory.clone(),
             ledger: self.cloud.ledger.clone(),
+            is_shared: self.owners.is_some(),
+            flaw: self.broker.flaw,
         };
         let (known, refused) = (KnownSpans::default(), Mutex::default());
-        let crm = FakeCrm { cloud: self.cloud.clone(), life: life.clone(), known, refused };
+        let crm = FakeCrm {
+            cloud: self.cloud.clone(),
+            life: life.clone(),
+            known,
+            refused,
+            fleet: fleet.clone(),
+            owners: self.owners.clone(),
+        };
         let deps = WorkerDeps {
             store: Arc::new(store),
             bus: bus.clone(),
             destination: Arc::new(crm),
-            fleet: Arc::new(SoloFleet::new()),
+            fleet,
             metrics: Arc::new(NoMetrics),
             tracker: Arc::default(),
         };
@@ -254,7 +276,7 @@ impl World {
     }
 
     /// Checks that at most one of the events in flight at the death of a process was being processed in isolation.
-    async fn examine(&mut self) {
+    pub async fn examine(&mut self) {
         if !self.scene.kept_everything() {
             return;
         }

@@ -1,8 +1,8 @@
 //! Simulated Dynamics of all organizations, with faults and quick reps.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use dynamics_simulator::{
     Environment, EnvironmentOptions, JournalEntry, Profile, RepScript, Running, Script, SimulatorOptions, serve,
@@ -79,10 +79,13 @@ impl Crm {
         for organization in organizations() {
             for (start, after) in REOPENED {
                 for operation in ["incidents.update", "CloseIncident"] {
-                    crm.rep(organization, json!({
-                        "operation": operation, "containing": format!("incidents({start}"), "times": null,
-                        "after_ms": after, "does": "reopen",
-                    }));
+                    crm.rep(
+                        organization,
+                        json!({
+                            "operation": operation, "containing": format!("incidents({start}"), "times": null,
+                            "after_ms": after, "does": "reopen",
+                        }),
+                    );
                 }
             }
             crm.put(organization, Trouble::Usual).await;
@@ -102,7 +105,10 @@ impl Crm {
 
     /// Number of rows that events create.
     pub fn records(&self) -> usize {
-        organizations().iter().map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len()).sum()
+        organizations()
+            .iter()
+            .map(|id| self.rows(id, "incidents").len() + self.rows(id, "oc_liveworkitems").len())
+            .sum()
     }
 
     /// Number of requests with a fault so far.
@@ -142,7 +148,8 @@ impl Crm {
                 }
             }
             Trouble::Throttled => {
-                let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": THROTTLED_S });
+                let answer =
+                    json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": THROTTLED_S });
                 self.script(organization, json!({ "operation": "*", "fault": answer }));
             }
             Trouble::Away => self.script(organization, json!({ "operation": "*", "fault": "reset_before" })),

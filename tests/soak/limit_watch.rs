@@ -26,7 +26,10 @@ pub async fn watch(stage: Arc<Stage>, closing: CancellationToken) -> Vec<String>
             let limit = CONCURRENCY * (1 + stage.owners.lost_owners(organization));
             stage.owners.above_limit(peak <= limit);
             if peak > limit {
-                found.push(format!("{organization}: {peak} requests at once, limit {limit}, {}", jiff::Timestamp::now()));
+                found.push(format!(
+                    "{organization}: {peak} requests at once, limit {limit}, {}",
+                    jiff::Timestamp::now()
+                ));
             }
         }
     }

@@ -235,10 +235,16 @@ impl OwnerWatch {
                 times.sort_by(f64::total_cmp);
                 let Some(worst) = times.last() else { continue };
                 let (median, count, limit) = (times[times.len() / 2], times.len(), limit.as_secs());
-                println!("    {:<54} {count:>5}, median {median:.1} s, worst {worst:.1} s, limit {limit} s", format!("{what}{when}"));
+                println!(
+                    "    {:<54} {count:>5}, median {median:.1} s, worst {worst:.1} s, limit {limit} s",
+                    format!("{what}{when}")
+                );
             }
         }
-        println!("  looks at which a lost owner's requests came on top         {}, too many {}", state.above[0], state.above[1]);
+        println!(
+            "  looks at which a lost owner's requests came on top         {}, too many {}",
+            state.above[0], state.above[1]
+        );
         let left = state.losses.iter().filter(|loss| loss.is_open).count();
         println!("  organizations without an owner at the end                  {left}");
     }
@@ -264,7 +270,8 @@ impl OwnerWatch {
         for (_, name) in owners.values() {
             *count.entry(name).or_default() += 1;
         }
-        let has_share = |joining: &JoiningWorker| count.get(joining.name.as_str()).copied().unwrap_or(0) >= joining.share;
+        let has_share =
+            |joining: &JoiningWorker| count.get(joining.name.as_str()).copied().unwrap_or(0) >= joining.share;
         for joining in state.joins.iter().filter(|joining| has_share(joining)) {
             let took = joining.at.elapsed();
             state.taken.push(Takeover { kind: LossKind::Joined, took, is_disturbed: joining.is_disturbed });

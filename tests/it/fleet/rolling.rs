@@ -29,7 +29,11 @@ async fn workers_replaced_one_by_one_hand_over_everything_and_lose_nothing() {
     rig.bus.publish_all(batches[3]).await;
     carried_once(&rig, &events).await;
     for (worker, name) in old.iter().zip(["c", "d"]) {
-        assert_eq!(worker.metric("handoffd_takeovers_total", "reason=\"lost\"").await, 0, "{name}: given back, not lost");
+        assert_eq!(
+            worker.metric("handoffd_takeovers_total", "reason=\"lost\"").await,
+            0,
+            "{name}: given back, not lost"
+        );
         assert_eq!(worker.metric("handoffd_fenced_total", "").await, 0);
         eventually("an even spread", async || owned_by(worker, name).await.len() == 2).await;
     }
