@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench fairness flood hostile dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -44,6 +44,18 @@ fairness: ## measures how 2,000 events of a troubled organization delay 200 of a
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
+
+flood: ## measures how hostile HTTP clients slow the events of two organizations (release build); EVENTS=2500 RUNS=3 LATENCY=100
+	$(CARGO) build --release --bin dynamics-simulator
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- flood
+
+hostile: ## measures what an environment's refusal of 1 MiB with 50,000 distinct words costs (release build); EVENTS=50
+	$(CARGO) build --release --bin dynamics-simulator
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- hostile
 
 dead-letters: ## scans COUNT=100000 dead letters and reports time and memory
 	$(CARGO) test --test it --no-run

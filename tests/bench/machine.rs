@@ -88,13 +88,22 @@ impl Machine {
 
     /// Starts the worker and measures from its first request until this organization has a number of outcomes.
     pub async fn time_to(&self, organization: &str, outcomes: u64) -> Duration {
+        self.time_of(&mut self.start(), &[organization], outcomes).await
+    }
+
+    /// Starts the worker.
+    pub fn start(&self) -> Running {
+        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
+        Running::start(self.worker().stdout(Stdio::null()).stderr(log))
+    }
+
+    /// Measures from the worker's first request until these organizations together have a number of outcomes.
+    pub async fn time_of(&self, worker: &mut Running, organizations: &[&str], outcomes: u64) -> Duration {
         let connection = self.connect().await;
         let mut outcome_stream = self.outcomes(&connection).await;
-        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
-        let mut child = Running::start(self.worker().stdout(Stdio::null()).stderr(log));
         let deadline = Instant::now() + LIMIT;
         while self.has_asked(&self.base).await + self.has_asked(&self.troubled).await == 0 {
-            assert!(Instant::now() < deadline && child.is_alive(), "no request: {}", self.log());
+            assert!(Instant::now() < deadline && worker.is_alive(), "no request: {}", self.log());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let started = Instant::now();
@@ -103,13 +112,31 @@ impl Machine {
             let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
             let message = next.expect("a connected broker").expect("a message");
             let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
-            if outcome["organization_id"] == organization {
+            if organizations.iter().any(|organization| outcome["organization_id"] == *organization) {
                 answered.insert(outcome["data"]["source_event_id"].to_string());
             }
         }
         let elapsed = started.elapsed();
         _ = connection.close(200, "done".into()).await;
         elapsed
+    }
+
+    /// Waits until the worker listens, and returns the address of its HTTP interface.
+    pub async fn address(&self, worker: &mut Running) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains("HTTP server listening"));
+            let address = line.and_then(|line| line.split("127.0.0.1:").nth(1)).map(|rest| {
+                let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+                format!("127.0.0.1:{digits}")
+            });
+            if let Some(address) = address {
+                return address;
+            }
+            assert!(Instant::now() < deadline && worker.is_alive(), "no HTTP interface: {log}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 
     /// Makes the troubled environment respond with a fault to every request except token requests.

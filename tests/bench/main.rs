@@ -10,6 +10,8 @@
 mod bare;
 mod events;
 mod fairness;
+mod flood;
+mod hostile;
 mod machine;
 mod process;
 mod report;
@@ -40,6 +42,15 @@ fn main() {
         let latency = Duration::from_millis(number("LATENCY", 75));
         let (troubled, measured, runs) = (number("TROUBLED", 2000), number("EVENTS", 200), number("RUNS", 3));
         runtime.block_on(fairness::main(fairness::Extent { troubled, measured, runs, latency }));
+        return;
+    }
+    if arguments.first().is_some_and(|first| first == "flood") {
+        let latency = Duration::from_millis(number("LATENCY", 100));
+        runtime.block_on(flood::main(number("EVENTS", 2500), number("RUNS", 3), latency));
+        return;
+    }
+    if arguments.first().is_some_and(|first| first == "hostile") {
+        runtime.block_on(hostile::main(number("EVENTS", 50)));
         return;
     }
     let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));

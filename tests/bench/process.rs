@@ -40,6 +40,13 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_secs_f64(fields.iter().sum::<f64>() / TICKS)
 }
 
+/// CPU time of a process's first thread, which processes events.
+pub fn cpu_of_first_thread(pid: u32) -> Duration {
+    let statistics = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).unwrap_or_default();
+    let nanoseconds = statistics.split_whitespace().next().and_then(|number| number.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
 /// Peak resident memory, in MB.
 pub fn peak_megabytes(pid: u32) -> f64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
