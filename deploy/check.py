@@ -5,6 +5,7 @@ Writes the dashboard's queries as rules to the given file, for promtool to parse
 import json
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,7 @@ def main(queries_file):
         *manifests_that_do_not_meet(),
         *units_that_promise_too_much(),
         *images_that_change_unseen(),
+        *composed_workers_that_differ(),
     ]
     rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
     Path(queries_file).write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
@@ -106,34 +108,74 @@ def rights_that_differ():
 
 
 def manifests_that_do_not_meet():
-    documents = [each for path in sorted((HERE / "kubernetes").glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
+    for overlay, workload in (("embedded", "StatefulSet"), ("postgres", "Deployment")):
+        documents = list(manifests(HERE / "kubernetes" / overlay))
+        for fault in faults_of_overlay(documents, workload):
+            yield f"kubernetes/{overlay}: {fault}"
+
+
+def manifests(folder):
+    """The documents of a kustomization, which here only lists resources."""
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    for resource in kustomization["resources"]:
+        path = folder / resource
+        if path.is_dir():
+            yield from manifests(path)
+        else:
+            yield from yaml.safe_load_all(path.read_text())
+
+
+def faults_of_overlay(documents, workload):
     kinds = {each["kind"]: each for each in documents}
-    spec = kinds["StatefulSet"]["spec"]
+    policies = [each for each in documents if each["kind"] == "NetworkPolicy"]
+    names = [(each["kind"], each["metadata"]["name"]) for each in documents]
+    spec, pod = kinds[workload]["spec"], kinds[workload]["spec"]["template"]["spec"]
     labels = spec["template"]["metadata"]["labels"]
-    selectors = {
-        "StatefulSet": spec["selector"]["matchLabels"],
-        "Service": kinds["Service"]["spec"]["selector"],
-        "NetworkPolicy": kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
-    }
-    for kind, selector in selectors.items():
+    selectors = [
+        (workload, spec["selector"]["matchLabels"]),
+        ("Service", kinds["Service"]["spec"]["selector"]),
+        *((f"NetworkPolicy {each['metadata']['name']}", each["spec"]["podSelector"]["matchLabels"]) for each in policies),
+        *(("spread", each["labelSelector"]["matchLabels"]) for each in pod.get("topologySpreadConstraints", [])),
+    ]
+    if len(names) != len(set(names)):
+        yield "two resources have the same kind and name"
+    if "PodDisruptionBudget" in kinds:
+        selectors.append(("PodDisruptionBudget", kinds["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"]))
+    for kind, selector in selectors:
         if not selector.items() <= labels.items():
-            yield f"kubernetes: {kind} does not select the pod"
+            yield f"{kind} does not select the pod"
     if not kinds["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= kinds["Service"]["metadata"]["labels"].items():
-        yield "kubernetes: ServiceMonitor does not select the service"
-    for rule in [*kinds["NetworkPolicy"]["spec"]["ingress"], *kinds["NetworkPolicy"]["spec"]["egress"]]:
+        yield "ServiceMonitor does not select the service"
+    for rule in [rule for each in policies for rule in each["spec"].get("ingress", []) + each["spec"].get("egress", [])]:
         for peer in rule.get("from", []) + rule.get("to", []):
             if "ipBlock" not in peer and not (peer.get("namespaceSelector") and peer.get("podSelector")):
-                yield f"kubernetes: NetworkPolicy admits every pod of a namespace: {peer}"
+                yield f"NetworkPolicy admits every pod of a namespace: {peer}"
     ports = {port["name"] for port in kinds["Service"]["spec"]["ports"]}
     if any(endpoint["port"] not in ports - {"http"} for endpoint in kinds["ServiceMonitor"]["spec"]["endpoints"]):
-        yield "kubernetes: ServiceMonitor scrapes the operators' port, or none of the service"
-    if spec["serviceName"] != kinds["Service"]["metadata"]["name"]:
-        yield "kubernetes: the StatefulSet's serviceName is not the Service's name"
-    have = {claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]} | {each["name"] for each in spec["template"]["spec"]["volumes"]}
-    for container in spec["template"]["spec"]["containers"]:
+        yield "ServiceMonitor scrapes the operators' port, or none of the service"
+    claims = spec.get("volumeClaimTemplates", [])
+    have = {each["metadata"]["name"] for each in claims} | {each["name"] for each in pod["volumes"]}
+    for container in pod["containers"]:
         for mount in container["volumeMounts"]:
             if mount["name"] not in have:
-                yield f"kubernetes: missing volume {mount['name']}"
+                yield f"missing volume {mount['name']}"
+    config = tomllib.loads(next(each for each in documents if each["kind"] == "ConfigMap" and "handoffd.toml" in each["data"])["data"]["handoffd.toml"])
+    secrets = yaml.safe_load((HERE / "kubernetes/secret.sample.yaml").read_text())["stringData"]
+    for file in [each["file"] for section in config.values() for each in section.values() if isinstance(each, dict)]:
+        if file.removeprefix("/run/secrets/handoffd/") not in secrets:
+            yield f"secret.sample.yaml has no {file}"
+    if workload == "StatefulSet":
+        if spec["serviceName"] != kinds["Service"]["metadata"]["name"]:
+            yield "the StatefulSet's serviceName is not the Service's name"
+        if spec["replicas"] != 1 or not claims:
+            yield "the embedded store is one worker's, and needs a claim"
+        return
+    if config["store"]["kind"] != "postgres" or any("persistentVolumeClaim" in each for each in pod["volumes"]):
+        yield "workers that share a store need PostgreSQL and no claim"
+    if spec["replicas"] < 3 or "PodDisruptionBudget" not in kinds or not pod.get("topologySpreadConstraints"):
+        yield "expected three workers or more, spread, with a budget for disruptions"
+    if not any(port["port"] == 5432 for each in policies for rule in each["spec"]["egress"] for port in rule["ports"]):
+        yield "no NetworkPolicy lets the workers reach PostgreSQL"
 
 
 def units_that_promise_too_much():
@@ -148,15 +190,28 @@ def units_that_promise_too_much():
 
 def images_that_change_unseen():
     """Every image is named by digest; the shells of the base would be an intruder's."""
-    dockerfile, compose = (HERE / "Dockerfile").read_text(), yaml.safe_load((HERE / "compose.yaml").read_text())
+    dockerfile = (HERE / "Dockerfile").read_text()
+    services = [each for path in sorted(HERE.glob("compose*.yaml")) for each in yaml.safe_load(path.read_text())["services"].values()]
     arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", dockerfile, re.M))
     stages = set(re.findall(r"^FROM \S+ AS (\w+)$", dockerfile, re.M))
     bases = [re.sub(r"\$\{(\w+)\}", lambda name: arguments[name[1]], base) for base in re.findall(r"^FROM (\S+)", dockerfile, re.M)]
-    for image in [*bases, *(each["image"] for each in compose["services"].values() if "image" in each)]:
+    for image in [*bases, *(each["image"] for each in services if "image" in each)]:
         if image not in stages and not re.search(r":[^@]+@sha256:[0-9a-f]{64}$", image):
             yield f"image {image} is not named by tag and digest"
     if not arguments["BASE"].startswith("gcr.io/distroless/"):
         yield "Dockerfile: the base has a shell"
+
+
+def composed_workers_that_differ():
+    """The second worker is the first one but for its name and port, and both are scraped."""
+    one, both = (yaml.safe_load((HERE / name).read_text())["services"] for name in ("compose.yaml", "compose.postgres.yaml"))
+    first = {key: value for key, value in one["handoffd"].items() if key not in ("ports", "volumes", "environment", "depends_on")}
+    second = {key: value for key, value in both["handoffd-2"].items() if key in first}
+    if first != second:
+        yield f"compose.postgres.yaml: handoffd-2 differs from handoffd: {sorted(key for key in first if first[key] != second.get(key))}"
+    scraped = yaml.safe_load((HERE / "compose/prometheus.postgres.yml").read_text())["scrape_configs"][0]["static_configs"][0]["targets"]
+    if scraped != ["handoffd:9464", "handoffd-2:9464"]:
+        yield "compose/prometheus.postgres.yml does not scrape both workers"
 
 
 def metrics():

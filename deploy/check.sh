@@ -37,9 +37,16 @@ files() {
   "$PROMTOOL" test rules prometheus/rules_test.yaml
   # ServiceMonitor is not a resource of Kubernetes itself.
   if ensure_kubernetes_validate; then
-    "$VALIDATE" --strict kubernetes/{configmap,secret.sample,service,statefulset,networkpolicy}.yaml
+    "$VALIDATE" --strict kubernetes/secret.sample.yaml kubernetes/base/{organizations,service,networkpolicy}.yaml \
+      kubernetes/embedded/{configmap,statefulset}.yaml kubernetes/postgres/{configmap,deployment,poddisruptionbudget,networkpolicy}.yaml
   else
     left_out kubernetes-validate "Kubernetes schemas"
+  fi
+  if command -v kubectl >/dev/null; then
+    kubectl kustomize kubernetes/embedded >"$SCRATCH/embedded.yaml"
+    kubectl kustomize kubernetes/postgres >"$SCRATCH/postgres.yaml"
+  else
+    left_out kubectl "build of the overlays"
   fi
   if "$PYTHON" -c 'import yaml' 2>/dev/null; then
     "$PYTHON" check.py "$SCRATCH/dashboard.yaml"
