@@ -32,8 +32,18 @@ const PATHS: &[&str] = &[
     "/api/v1/dead-letters",
     "/api/v1/organizations",
     "/api/v1/queues",
+    "/api/v1/events",
+    "/api/v1/status",
+    "/api/v1/audit",
+    "/api/v1/workers",
     "/api/v1/version",
     "/api/v1/openapi.json",
+    "/find",
+    "/events",
+    "/dead-letters",
+    "/organizations",
+    "/activity",
+    "/light",
     "/nowhere",
 ];
 
@@ -54,8 +64,13 @@ impl Told {
 
     async fn by_http(&mut self, rig: &Rig, events: &[Event]) {
         let address = rig.worker().address().unwrap();
-        let outcomes = events.iter().map(|event| format!("/api/v1/outcomes/org_acme/{}", event.id()));
-        for path in PATHS.iter().map(|path| (*path).to_owned()).chain(outcomes) {
+        let about = |event: &Event| {
+            let (id, session) = (event.id(), event.session());
+            let api = [format!("outcomes/org_acme/{id}"), format!("why/{id}"), format!("why/{session}")];
+            let page = [format!("/event?organization=org_acme&id={id}"), format!("/find?id={session}")];
+            api.map(|path| format!("/api/v1/{path}")).into_iter().chain(page)
+        };
+        for path in PATHS.iter().map(|path| (*path).to_owned()).chain(events.iter().flat_map(about)) {
             // A wrong token is answered too, but not often.
             let wrong = (path == "/" || path == "/nowhere").then_some("another");
             for token in [Some(HTTP_TOKEN), wrong].into_iter().flatten() {
@@ -159,7 +174,10 @@ fn percent(character: char) -> String {
 /// Handoffs with texts in Chinese, in Arabic and with combining marks.
 fn foreign_events() -> Vec<Event> {
     let events = (0..3).map(|_| {
-        let said = json!([{ "sender": "customer", "text": "Se me cobro\u{301} dos veces, sen\u{303}or" }]);
+        let said = json!([
+            { "sender": "customer", "name": "Jose\u{301} Nun\u{303}ez", "text": "Se me cobro\u{301} dos veces, sen\u{303}or" },
+            { "sender": "agent", "name": "محمد", "text": "我的订单被重复扣款了" },
+        ]);
         let event = handoff("email").with("/data/customer/name", "王小明").with("/data/transcript", said);
         event.with("/data/summary", "تم خصم المبلغ مرتين")
     });
@@ -194,8 +212,10 @@ async fn everything(rig: &Rig) -> Vec<Event> {
     let foreign = foreign_events();
     for (event, escape) in foreign.iter().zip([utf16, entity, percent]) {
         let data = &event.0["data"];
-        let quoted = [&data["customer"]["name"], &data["summary"], &data["transcript"][0]["text"]];
-        let escaped = quoted.map(|text| text.as_str().unwrap().chars().map(escape).collect::<String>());
+        let said = ["name", "text"].map(|key| [&data["transcript"][0][key], &data["transcript"][1][key]]);
+        let quoted = [[&data["customer"]["name"], &data["summary"]], said[0], said[1]].concat();
+        let escaped: Vec<String> =
+            quoted.into_iter().map(|text| text.as_str().unwrap().chars().map(escape).collect()).collect();
         rig.crm.refuse("incidents.create", 1, 400, "0x80040265", &format!("Refused: {}", escaped.join(" and ")));
         rig.process(event).await;
     }
@@ -253,6 +273,11 @@ async fn no_output_contains_a_customers_text_or_a_secret() {
         &["org", "list"],
         &["org", "test", "org_acme"],
         &["health", "--ready"],
+        &["status"],
+        &["status", "--json"],
+        &["workers", "list"],
+        &["why", events[2].id()],
+        &["why", events[3].id(), "--json"],
     ] {
         outputs.by_command(&rig, words).await;
     }
