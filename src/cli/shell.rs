@@ -104,6 +104,17 @@ pub(super) fn confirmed(question: &str) -> bool {
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
+/// Asks a question on a terminal and returns true if the answer is yes. Without a terminal there is nobody to ask.
+pub(super) fn confirmed(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return true;
+    }
+    eprint!("{} ", visible_lines(question));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
 /// Formats a value as indented JSON, with hidden characters escaped.
 pub(super) fn pretty(value: &impl Serialize) -> Result<String> {
     Ok(visible_json(&serde_json::to_string_pretty(value)?).to_string() + "\n")

@@ -40,6 +40,7 @@ mod org_save;
 mod org_saved;
 mod org_test;
 mod page_browser;
+mod page_dead_letters;
 mod people_meanwhile;
 mod poison;
 mod postgres_worker;

@@ -56,12 +56,13 @@ pub fn audited(operation: &Operation) -> Option<(AuditAction, String)> {
 
 /// Describes a selection by its criteria.
 fn subject(selection: &Selection) -> String {
-    let Selection { letters, ids, organization, reason, session, before, after, all } = selection;
+    let Selection { letters, ids, organization, reason, session, group, before, after, all } = selection;
     let mut parts = Vec::new();
     let mut add = |name: &str, value: Option<String>| parts.extend(value.map(|value| format!("{name} {value}")));
     add("organization", organization.clone());
     add("session", session.clone());
     add("reason", reason.map(|reason| reason.as_str().to_owned()));
+    add("group", group.clone());
     add("after", after.map(|time| time.to_string()));
     add("before", before.map(|time| time.to_string()));
     let list = |of: &BTreeSet<String>| (!of.is_empty()).then(|| of.iter().cloned().collect::<Vec<_>>().join(", "));

@@ -63,6 +63,23 @@ pub(super) enum SignIn {
     Open,
 }
 
+impl SignIn {
+    /// Returns true if it may replay, pause, resume and test.
+    pub(super) fn may_change(self) -> bool {
+        self != Self::Reader
+    }
+
+    /// Returns true if it may discard dead letters.
+    pub(super) fn may_discard(self) -> bool {
+        self == Self::Operator
+    }
+
+    /// Returns true if it may read customers' text.
+    pub(super) fn may_read_text(self) -> bool {
+        self == Self::Operator
+    }
+}
+
 /// Renders a whole page.
 pub(super) fn page(place: PageTab, title: &str, standing: &PageHead, body: &Markup) -> Markup {
     html! {

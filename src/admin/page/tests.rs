@@ -14,16 +14,20 @@ use maud::html;
 
 use super::activity::activity;
 use super::dead_letters::confirm::{DryRunForm, confirm};
+use super::dead_letters::edit::{EditForm, edit};
 use super::dead_letters::filter::FilterForm;
 use super::dead_letters::list::{DeadLetterList, letters};
 use super::dead_letters::one::{OneDeadLetter, one};
-use super::dead_letters::result::{Completion, JobProgress, course, is_settled};
+use super::dead_letters::result::{Completion, JobProgress, course};
+use super::dead_letters::tests::list_of;
 use super::events::EventList;
 use super::layout::{PageHead, PageTab, SignIn, page};
 use super::now::{NowView, now};
 use super::organizations::{OrganizationLine, organizations};
 use super::timeline::StoryContext;
 use super::{events, find};
+use crate::admin::api::dead_letters::DeadLetterSurvey;
+use crate::admin::api::dead_letters::jobs::JobView;
 use crate::admin::audit::{AuditAction, AuditEntry, Identity};
 use crate::admin::events::{EventAnswer, EventState, FoundEvent};
 use crate::admin::history::{MINUTES, Minute};
@@ -34,16 +38,16 @@ use crate::telemetry::metrics::QueueDepths;
 /// A tag, an attribute's end, an entity, a direction override and an invisible character.
 const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=y>&amp;\u{202e}gnp\u{200b}";
 
-fn at() -> Timestamp {
+pub(super) fn at() -> Timestamp {
     "2026-11-22T10:15:00Z".parse().expect("a test's time is RFC 3339")
 }
 
 #[allow(clippy::unnecessary_wraps)] // most fields are optional
-fn text() -> Option<String> {
+pub(super) fn text() -> Option<String> {
     Some(HOSTILE.to_owned())
 }
 
-fn failed() -> Outcome {
+pub(super) fn failed() -> Outcome {
     Outcome {
         session_id: Some(HOSTILE.into()),
         reason: Some(Reason::RejectedByDynamics),
@@ -85,7 +89,7 @@ fn found(phase: Phase) -> StoredEvent {
     StoredEvent { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }
 
-fn entry() -> DeadLetterEntry {
+pub(super) fn entry() -> DeadLetterEntry {
     DeadLetterEntry {
         letter_id: "dl_1".to_owned(),
         event_id: text(),
@@ -240,15 +244,31 @@ fn names_are_never_markup_among_dead_letters() {
     let (now, entries) = (at(), [entry()]);
     let selection = SelectionText { ids: vec![HOSTILE.to_owned()], organization: text(), ..SelectionText::default() };
     let filter = FilterForm(selection);
-    let group = |reason| DeadLetterGroup { reason, organization_id: text(), count: 2, last: Some(now), error: text() };
-    let groups = [group(text()), group(Some("invalid_event".to_owned()))];
-    let page = DeadLetterList { now, filter: &filter, groups: Some(&groups), entries: &entries, more: true };
-    assert_harmless(&letters(&page).0);
+    let group = |reason| DeadLetterGroup {
+        handle: HOSTILE.to_owned(),
+        reason,
+        organization_id: text(),
+        error: text(),
+        count: 2,
+        first: None,
+        last: Some(now),
+    };
+    let groups = vec![group(text()), group(Some("invalid_event".to_owned()))];
+    let survey = DeadLetterSurvey { groups, beyond: 1, entries: entries.to_vec(), total: 250 };
+    let mut job = JobView::sample();
+    job.problem = text();
+    let page = list_of(&survey, &filter, SignIn::Operator);
+    assert_harmless(&letters(&DeadLetterList { picks: &[HOSTILE.to_owned()], page: 2, ..page }).0);
+    assert_harmless(&letters(&DeadLetterList { jobs: &[job], ..page }).0);
+    let form =
+        EditForm { letter_id: HOSTILE, body: "<script>alert(1)</script></textarea>", checked: Some(Err(HOSTILE)) };
+    assert_harmless(&edit(&form).0);
     let rehearsal = DryRunForm { now, act: LetterChange::Discard, filter: &filter, count: 2, entries: &entries };
     assert_harmless(&confirm(&rehearsal).0);
     let whole = serde_json::json!({ "headers": { "x": HOSTILE }, "body": HOSTILE });
     let shown = DeadLetterEntry { message: whole.as_object().cloned(), ..entry() };
-    assert_harmless(&one(&OneDeadLetter { now, filter: &filter, entry: &shown }).0);
+    let session = SignIn::Operator;
+    assert_harmless(&one(&OneDeadLetter { now, session, filter: &filter, entry: &shown }).0);
     let done = Completion::Failed(HOSTILE.to_owned());
     let lines = [(entry(), Some(Phase::Dead(failed())))];
     assert_harmless(
@@ -288,62 +308,4 @@ fn names_are_never_markup_among_organizations() {
     assert_eq!((drawn.0.matches("/resume").count(), drawn.0.matches("/pause").count()), (1, 0));
     let whole = page(PageTab::Organizations, HOSTILE, &page_head(), &html! { h1 { "x" } });
     assert!(whole.0.contains("&lt;script&gt;alert(1)") && !whole.0.contains("<script>"));
-}
-
-#[test]
-fn customer_text_is_shown_only_on_request() {
-    let (filter, entry) = (FilterForm::default(), entry());
-    let drawn = one(&OneDeadLetter { now: at(), filter: &filter, entry: &entry }).0;
-    assert!(drawn.contains("Show customer text") && !drawn.contains("<pre"), "{drawn}");
-}
-
-/// Two customers may have events with the same ID; a dead letter may have none.
-#[test]
-fn dead_letters_are_selected_by_their_own_ids() {
-    let nameless = DeadLetterEntry { letter_id: "dl_2".to_owned(), event_id: None, ..entry() };
-    let entries = [entry(), nameless];
-    let filter = FilterForm::default();
-    let page = DeadLetterList { now: at(), filter: &filter, groups: None, entries: &entries, more: false };
-    let drawn = letters(&page).0;
-    for id in ["dl_1", "dl_2"] {
-        assert!(drawn.contains(&format!(r#"type="checkbox" name="letter" value="{id}""#)), "{drawn}");
-        assert!(drawn.contains(&format!(r#"href="/dead-letters/show?letter={id}""#)), "{drawn}");
-    }
-    assert!(!drawn.contains(r#"name="id" value="dl"#) && !drawn.contains("show?id="), "{drawn}");
-}
-
-#[test]
-fn a_group_without_organization_has_no_buttons() {
-    let group = DeadLetterGroup {
-        reason: Some("invalid_event".to_owned()),
-        organization_id: None,
-        count: 1,
-        last: None,
-        error: None,
-    };
-    let filter = FilterForm::default();
-    let drawn =
-        letters(&DeadLetterList { now: at(), filter: &filter, groups: Some(&[group]), entries: &[], more: false });
-    assert!(!drawn.0.contains("/dead-letters/confirm?act"), "{}", drawn.0);
-}
-
-#[test]
-fn a_replay_is_settled_when_all_its_events_have_outcomes() {
-    let replayed = || DeadLetterEntry::default().with(OperationResult::Replayed);
-    let settled = |done: Completion, phase: Option<Phase>| {
-        let lines = [(replayed(), phase)];
-        is_settled(&JobProgress {
-            now: at(),
-            act: LetterChange::Replay,
-            seen: 1,
-            total: 1,
-            done,
-            lines: &lines,
-            beyond: 0,
-        })
-    };
-    assert!(settled(Completion::Yes, Some(Phase::Finished(failed()))));
-    assert!(!settled(Completion::Yes, Some(Phase::Waiting)));
-    assert!(!settled(Completion::Yes, None));
-    assert!(!settled(Completion::No, Some(Phase::Finished(failed()))));
 }

@@ -47,17 +47,17 @@ pub enum DeadLettersCommand {
         #[arg(long, value_name = "FILE", requires = "patch")]
         keep: Option<PathBuf>,
     },
-    /// Delete dead letters permanently. On a terminal, asks first.
+    /// Delete dead letters permanently; asks for confirmation on a terminal.
     Discard {
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
         /// Selected dead letters.
         #[command(flatten)]
         selection: SelectionArguments,
         /// Options of the change.
         #[command(flatten)]
         doing: ChangeOptions,
-        /// Delete without asking.
-        #[arg(long, short)]
-        yes: bool,
     },
 }
 
@@ -90,6 +90,9 @@ pub struct SelectionArguments {
     /// Filter by session.
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
+    /// Filter by group: its handle, as the page and GET /api/v1/dead-letters/groups show it.
+    #[arg(long, value_name = "HANDLE")]
+    pub group: Option<String>,
     /// Dead-lettered before this time: RFC 3339, a date, a local time (`2026-11-28T03:00`), or a span before now (`2h`,
     /// `1h30m`, `7d`).
     #[arg(long, value_name = "TIME")]
@@ -105,7 +108,7 @@ pub struct SelectionArguments {
 impl SelectionArguments {
     /// Returns the selection as given.
     pub fn text(self) -> SelectionText {
-        let Self { letters, ids, organization, reason, session, before, after, all } = self;
-        SelectionText { letters, ids, organization, reason, session, before, after, all, dry_run: false }
+        let Self { letters, ids, organization, reason, session, group, before, after, all } = self;
+        SelectionText { letters, ids, organization, reason, session, group, before, after, all, dry_run: false }
     }
 }

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use handoffd_engine::dead_letters::{
-    Action, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode, SelectionError,
-    SelectionText, execute,
+    Action, BodyChange, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode,
+    SelectionError, SelectionText, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
@@ -25,7 +25,7 @@ use self::page::{EntryPrinter, OutputFormat};
 use super::audit::{report_discards, report_operation};
 use super::remote::user;
 use super::shell::{CommandError, FAILED, block_on, confirmed, print_status};
-use crate::admin::audit::dead_letters::CountingObserver;
+use crate::admin::audit::dead_letters::{CountingObserver, audited};
 use crate::admin::audit::{Identity, operator};
 use crate::app;
 use crate::config::Config;
@@ -35,17 +35,24 @@ use crate::rabbit::RabbitDeadLetterQueue;
 struct Order {
     operation: Operation,
     form: OutputFormat,
+    /// Question to ask before, on a terminal.
+    question: Option<String>,
 }
 
 /// Runs a subcommand of `dead-letters`.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), CommandError> {
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
     let order = read(command, limits)?;
+    if let Some(question) = &order.question
+        && !confirmed(question)
+    {
+        return Err(CommandError::Failed(anyhow!("not confirmed; nothing was discarded")));
+    }
     block_on(async { Ok(work(config, order).await) })?
 }
 
 fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandError> {
-    let mut must_ask = false;
+    let mut asks = false;
     let (name, text, action, json) = match command {
         DeadLettersCommand::List { selection, json } => ("list", selection.text(), Action::List, json),
         DeadLettersCommand::Show { names, selection, json } => {
@@ -63,8 +70,8 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
             };
             ("replay", text, action, doing.json)
         }
-        DeadLettersCommand::Discard { selection, doing, yes } => {
-            must_ask = !yes && !doing.dry_run;
+        DeadLettersCommand::Discard { yes, selection, doing } => {
+            asks = !yes && !doing.dry_run;
             let action = Action::Change(LetterChange::Discard, RunMode::of(doing.dry_run));
             ("discard", selection.text(), action, doing.json)
         }
@@ -73,22 +80,13 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
     if selection.is_empty() && !matches!(action, Action::List) {
         return Err(without_selection(name));
     }
-    if must_ask
-        && !confirmed("This deletes every dead letter that matches, permanently (--dry-run lists them). Continue?")
-    {
-        return Err(anyhow!("nothing was discarded").into());
-    }
     let form = if json { OutputFormat::Json } else { OutputFormat::Text };
-    Ok(Order {
-        operation: Operation {
-            selection,
-            action,
-            most: None,
-            limits,
-            by: Some(operator(Identity::Local, Some(&user()))),
-        },
-        form,
-    })
+    let by = Some(operator(Identity::Local, Some(&user())));
+    let operation = Operation { selection, action, most: None, limits, by };
+    let question = audited(&operation).filter(|_| asks).map(|(_, subject)| {
+        format!("Permanently delete the dead letters of this selection ({subject})? It can't be undone. Type yes:")
+    });
+    Ok(Order { operation, form, question })
 }
 
 fn patch_of_one(
@@ -100,13 +98,13 @@ fn patch_of_one(
         let problem = "--patch applies to exactly one dead letter; specify one --letter or --id";
         return Err(CommandError::Usage(problem.to_owned()));
     }
-    Ok(BodyPatch { patch: json(file)?, keep })
+    Ok(BodyPatch { change: BodyChange::Merge(json(file)?), keep })
 }
 
 fn without_selection(command: &str) -> CommandError {
     CommandError::Usage(format!(
         "`dead-letters {command}` requires a selection; specify at least one of: --letter, --id, --organization, --reason, \
-         --session, --before, --after, --all; `dead-letters list` lists the dead letters"
+         --session, --group, --before, --after, --all; `dead-letters list` lists the dead letters"
     ))
 }
 

@@ -83,8 +83,17 @@ impl RunMode {
 /// Correction of a body.
 #[derive(Clone, PartialEq, Debug)]
 pub struct BodyPatch {
-    /// Merge patch (RFC 7386).
-    pub patch: Value,
+    /// Change of the body.
+    pub change: BodyChange,
     /// File for the original body; `None` keeps it in a header of the message.
     pub keep: Option<std::path::PathBuf>,
+}
+
+/// Change of a body.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BodyChange {
+    /// Merge patch (RFC 7386).
+    Merge(Value),
+    /// New body.
+    Replace(Value),
 }

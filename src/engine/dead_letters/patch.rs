@@ -36,8 +36,12 @@ pub enum PatchError {
 /// Applies a patch to a body and checks that the result is a valid event. The patch replaces a body that is not JSON completely.
 pub fn patched(envelope: &Envelope, body: &[u8], patch: &Value, limits: Limits) -> Result<Patched, PatchError> {
     let before = serde_json::from_slice(body).unwrap_or(Value::Null);
-    let after = merge(before.clone(), patch);
-    if after == before {
+    replaced(envelope, body, &merge(before, patch), limits)
+}
+
+/// Replaces a body and checks that the result is a valid event.
+pub fn replaced(envelope: &Envelope, body: &[u8], after: &Value, limits: Limits) -> Result<Patched, PatchError> {
+    if serde_json::from_slice::<Value>(body).unwrap_or(Value::Null) == *after {
         return Err(PatchError::NothingChanged);
     }
     let corrected = after.to_string().into_bytes();

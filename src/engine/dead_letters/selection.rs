@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::entry::DeadLetterEntry;
+use super::group::group_of;
 use crate::workflow::Reason;
 
 /// Selection of dead letters; every criterion given must match.
@@ -20,6 +21,8 @@ pub struct Selection {
     pub reason: Option<Reason>,
     /// Id of the conversation.
     pub session: Option<String>,
+    /// Handle of a group.
+    pub group: Option<String>,
     /// End of the time range, exclusive.
     pub before: Option<Timestamp>,
     /// Start of the time range, inclusive.
@@ -43,6 +46,7 @@ impl Selection {
             && is(self.organization.as_deref(), &entry.organization_id)
             && is(self.reason.map(Reason::as_str), &entry.reason)
             && is(self.session.as_deref(), &entry.session_id)
+            && self.group.as_ref().is_none_or(|group| group_of(entry) == *group)
             && self.before.is_none_or(|before| dead_at.is_some_and(|dead_at| dead_at < before))
             && self.after.is_none_or(|after| dead_at.is_some_and(|dead_at| dead_at >= after))
     }
@@ -90,6 +94,12 @@ mod tests {
         assert_eq!(selects(|it| it.session = other("")), [false, false]);
         assert_eq!(selects(|it| it.reason = Some(Reason::RejectedByDynamics)), [true, false]);
         assert_eq!(selects(|it| it.reason = Some(Reason::DeliveryLimit)), [false, false]);
+    }
+
+    #[test]
+    fn a_group_matches_unreadable_values_too() {
+        assert_eq!(selects(|it| it.group = Some(group_of(&entry()))), [true, false]);
+        assert_eq!(selects(|it| it.group = Some(group_of(&DeadLetterEntry::default()))), [false, true]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct SelectionText {
     pub reason: Option<String>,
     /// Filter by session.
     pub session: Option<String>,
+    /// Filter by group: the `group` of a list of groups.
+    pub group: Option<String>,
     /// Only events failed before this time: RFC 3339, a date, a local time, or a span before now (`2h`).
     #[schemars(schema_with = "time")]
     pub before: Option<String>,
@@ -72,6 +74,7 @@ impl SelectionText {
             "organization" => self.organization = given,
             "reason" => self.reason = given,
             "session" => self.session = given,
+            "group" => self.group = given,
             "before" => self.before = given,
             "after" => self.after = given,
             "all" => self.all = given.map_or(Ok(false), |value| truth(&value))?,
@@ -97,6 +100,7 @@ impl SelectionText {
             organization: optional("organization", self.organization.as_ref())?,
             reason: optional("reason", self.reason.as_ref())?.map(|name| reason(&name)).transpose()?,
             session: optional("session", self.session.as_ref())?,
+            group: optional("group", self.group.as_ref())?,
             before: moment("before", self.before.as_ref(), now)?,
             after: moment("after", self.after.as_ref(), now)?,
             all: self.all,
@@ -148,14 +152,15 @@ fn describe(schema: &mut Schema) {
     let mut ways = vec![given("all", json!({ "const": true }))];
     ways.extend(["letters", "ids"].map(|name| given(name, json!({ "type": "array", "minItems": 1 }))));
     ways.extend(
-        ["organization", "reason", "session", "before", "after"].map(|name| given(name, json!({ "type": "string" }))),
+        ["organization", "reason", "session", "group", "before", "after"]
+            .map(|name| given(name, json!({ "type": "string" }))),
     );
     schema.insert("anyOf".to_owned(), Value::Array(ways));
     let Some(properties) = schema.get_mut("properties") else { return };
     for name in ["letters", "ids"] {
         properties[name]["items"] = filled.clone();
     }
-    for name in ["organization", "session"] {
+    for name in ["organization", "session", "group"] {
         properties[name]["pattern"] = filled["pattern"].clone();
     }
     let names = Reason::DEAD.map(|reason| json!(reason.as_str()));
@@ -194,6 +199,7 @@ mod tests {
             organization: Some("org_acme".to_owned()),
             reason: Some(Reason::DeliveryLimit),
             session: None,
+            group: Some("g_1".to_owned()),
             before: "2026-11-22T10:00:00Z".parse().ok(),
             after: "2026-11-22T08:15:00Z".parse().ok(),
             all: true,
@@ -202,7 +208,13 @@ mod tests {
 
     #[test]
     fn a_query_a_form_and_a_json_object_give_the_same_selection() {
-        let one = [("reason", "delivery_limit"), ("after", "2h"), ("before", "2026-11-22T10:00"), ("all", "true")];
+        let one = [
+            ("group", "g_1"),
+            ("reason", "delivery_limit"),
+            ("after", "2h"),
+            ("before", "2026-11-22T10:00"),
+            ("all", "true"),
+        ];
         let query =
             [("letters", "dl_1"), ("letters", "dl_2"), ("ids", "a"), ("ids", "b&c"), ("organization", " org_acme ")];
         let form = [("letter", "dl_1"), ("letter", "dl_2"), ("id", "a"), ("id", "b&c"), ("organization", "org_acme")];
@@ -211,7 +223,7 @@ mod tests {
         assert_eq!(of_query(&[&form[..], &one[..], &blank[..]].concat()), Ok(expected_selection()));
         let object = json!({
             "letters": ["dl_1", "dl_2"], "ids": ["a", " b&c"], "organization": " org_acme ", "reason": "delivery_limit",
-            "session": null, "before": "2026-11-22T10:00", "after": "2h", "all": true, "dry_run": true,
+            "group": "g_1", "session": null, "before": "2026-11-22T10:00", "after": "2h", "all": true, "dry_run": true,
         });
         assert_eq!(of_json(object), Ok(expected_selection()));
         assert!(of_query(&[]).expect("nothing is fine").is_empty());

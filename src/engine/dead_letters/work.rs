@@ -9,8 +9,8 @@ use tracing::info;
 
 use super::entry::{DeadLetterEntry, OperationResult};
 use super::letter_id::LetterIds;
-use super::order::{Action, BodyPatch, LetterChange, Operation, RunMode};
-use super::patch::{PatchError, Patched, REPLACED_BODY, patched};
+use super::order::{Action, BodyChange, BodyPatch, LetterChange, Operation, RunMode};
+use super::patch::{PatchError, Patched, REPLACED_BODY, patched, replaced};
 use super::whole::full_view;
 use crate::ports::bus::headers::{OF_A_DEATH, REPLAYED_AT, REPLAYED_BY, REPLAYS};
 use crate::ports::bus::{DeadLetter, DeadLetterError, DeadLetters, Replay};
@@ -192,7 +192,11 @@ impl Work<'_> {
         let Some((entry, letter)) = self.only.take().filter(|_| self.tally.matched == 1) else {
             return Err(OrderFailure::NotOne(self.tally.matched));
         };
-        let patched = patched(&letter.envelope, &letter.body, &substitute.patch, self.order.limits)?;
+        let (envelope, body, limits) = (&letter.envelope, &letter.body, self.order.limits);
+        let patched = match &substitute.change {
+            BodyChange::Merge(patch) => patched(envelope, body, patch, limits)?,
+            BodyChange::Replace(after) => replaced(envelope, body, after, limits)?,
+        };
         if patched.original.is_none() && substitute.keep.is_none() {
             return Err(OrderFailure::NowhereToKeep);
         }

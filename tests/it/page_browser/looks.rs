@@ -71,7 +71,7 @@ const EXPECTED: [&str; 8] = [
     "Running normally",
     "Enter the ID of a session",
     "Create the case",
-    "By reason and organization",
+    "By reason, organization and error",
     "Message content",
     "Replay 1 dead letter?",
     "Concurrent requests",

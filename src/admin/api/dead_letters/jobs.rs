@@ -165,6 +165,12 @@ impl Job {
 }
 
 impl JobView {
+    /// Returns a running replay, for tests.
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self::new(LetterChange::Replay, RunMode::Apply)
+    }
+
     pub(super) fn new(action: LetterChange, effect: RunMode) -> Self {
         Self {
             id: Uuid::new_v4(),

@@ -3,6 +3,8 @@
 //! Absent: the rules of selecting and replaying; the broker.
 
 mod array;
+mod csv;
+mod groups;
 pub mod jobs;
 mod parameters;
 mod pass;
@@ -10,4 +12,4 @@ mod routes;
 mod service;
 
 pub use routes::ROUTES;
-pub use service::{Collected, DeadLetterService};
+pub use service::{Collected, DeadLetterService, DeadLetterSurvey};

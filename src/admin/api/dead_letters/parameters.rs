@@ -28,10 +28,15 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     in_query("organization", ParameterType::Text, "Filter by organization."),
     in_query("reason", ParameterType::Word(&REASONS), "Filter by reason."),
     in_query("session", ParameterType::Text, "Filter by session."),
+    in_query("group", ParameterType::Text, "Filter by group: its handle."),
     in_query("after", ParameterType::Time, "Only events failed at or after this time."),
     in_query("before", ParameterType::Time, "Only events failed before this time."),
     in_query("all", ParameterType::Word(TRUTHS), "All dead letters; same as no parameters."),
-    in_query("limit", ParameterType::Count(MAX_LIMIT), "Maximum number of dead letters, oldest first; default all."),
+    in_query(
+        "limit",
+        ParameterType::Count(MAX_LIMIT),
+        "Maximum number of entries; default all. Dead letters are listed oldest first, groups largest first.",
+    ),
 ];
 
 /// Parameters that select how changes respond.
@@ -62,7 +67,7 @@ pub(super) fn required(text: &SelectionText) -> Result<Selection, Problem> {
     let selection = text.selection(&Zoned::now())?;
     if selection.is_empty() {
         return Err(Problem::bad_request(
-            "specify at least one of `letters`, `ids`, `organization`, `reason`, `session`, `before`, `after`, or `\"all\": true`"
+            "specify at least one of `letters`, `ids`, `organization`, `reason`, `session`, `group`, `before`, `after`, or `\"all\": true`"
                 .to_owned(),
         ));
     }

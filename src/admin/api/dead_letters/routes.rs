@@ -14,6 +14,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::array::array;
+use super::groups::{GroupList, groups};
 use super::jobs::JobView;
 use super::parameters::{PARAMETERS, WAIT, listed, required, waits};
 use crate::admin::api::parameter::{Parameter, ParameterType, guid, in_path, in_query, read};
@@ -45,7 +46,7 @@ const ACCEPTED: AnswerSpec =
 const UNKNOWN_JOB: (u16, &str) = (404, "No such job; old jobs are forgotten.");
 
 /// Routes for dead letters and jobs.
-pub const ROUTES: [ApiRoute; 7] = [
+pub const ROUTES: [ApiRoute; 8] = [
     ApiRoute {
         verb: HttpVerb::Get,
         path: "/api/v1/dead-letters",
@@ -58,6 +59,18 @@ pub const ROUTES: [ApiRoute; 7] = [
         problems: &[BAD_PARAMETER, IN_USE],
         within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, list),
+    },
+    ApiRoute {
+        verb: HttpVerb::Get,
+        path: "/api/v1/dead-letters/groups",
+        name: "groupDeadLetters",
+        summary: "Counts dead letters by reason, organization and error; the handle of a group selects its dead letters.",
+        parameters: &[PARAMETERS],
+        body: None,
+        answers: &[AnswerSpec::new(200, "Groups, largest first.", schema::<GroupList>)],
+        problems: &[BAD_PARAMETER, IN_USE],
+        within: DEFAULT_TIMEOUT,
+        handler: |verb| on(verb, groups),
     },
     ApiRoute {
         verb: HttpVerb::Get,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::response::Response;
 use handoffd_engine::dead_letters::{
-    Action, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, Observer, Operation,
-    OrderFailure, RunMode, Selection, execute,
+    Action, BodyPatch, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, NewestEntries,
+    Observer, Operation, OrderFailure, RunMode, Selection, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::array::file;
 use super::jobs::{Job, JobView, Jobs};
 use super::pass::{Feed, Pass, PassEnd};
 use crate::admin::api::Problem;
@@ -38,6 +40,19 @@ pub struct DeadLetterService {
     stop: CancellationToken,
 }
 
+/// Dead letters that match a selection: how many there are of each kind, and a page of them.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct DeadLetterSurvey {
+    /// Groups, largest first.
+    pub groups: Vec<DeadLetterGroup>,
+    /// Number of dead letters in groups beyond these.
+    pub beyond: u64,
+    /// Entries of the page, newest first.
+    pub entries: Vec<DeadLetterEntry>,
+    /// Number of all that match.
+    pub total: u64,
+}
+
 /// Result of a pass that changed nothing.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Collected {
@@ -59,6 +74,11 @@ impl DeadLetterService {
     /// Starts a list of at most this number of dead letters.
     pub(super) fn list(self: &Arc<Self>, selection: Selection, most: Option<usize>) -> Pass {
         self.begin(self.operation(selection, Action::List, most), None, TURN)
+    }
+
+    /// Returns the matching dead letters as a file, CSV or JSON, sent while they are read.
+    pub async fn export(self: &Arc<Self>, selection: Selection, is_csv: bool) -> Result<Response, Problem> {
+        file(self.list(selection, None), is_csv).await
     }
 
     /// Returns the first matching dead letters; with full messages if `action` shows them, counting all that match if it
@@ -96,16 +116,32 @@ impl DeadLetterService {
         Ok(found)
     }
 
-    /// Counts all dead letters by reason and organization.
-    pub async fn groups(self: &Arc<Self>) -> Result<Vec<DeadLetterGroup>, Problem> {
-        let (mut pass, mut groups) = (self.list(Selection::default(), None), Groups::default());
+    /// Counts what matches by reason, organization and error, and returns a page of it, newest first.
+    pub async fn survey(
+        self: &Arc<Self>,
+        selection: Selection,
+        skipped: usize,
+        most: usize,
+    ) -> Result<DeadLetterSurvey, Problem> {
+        let mut pass = self.list(selection, None);
+        let (mut groups, mut newest) = (Groups::default(), NewestEntries::new(skipped.saturating_add(most)));
         while let Some(window) = pass.next().await {
             for entry in window {
-                groups.add(entry);
+                groups.add(&entry);
+                newest.add(entry);
             }
         }
         pass.end().await?;
-        Ok(groups.sorted())
+        let (total, beyond) = (newest.seen(), groups.beyond);
+        Ok(DeadLetterSurvey { groups: groups.sorted(), beyond, entries: newest.page(skipped), total })
+    }
+
+    /// Starts a replay of one dead letter with another body, in the background.
+    pub fn start_correction(self: &Arc<Self>, selection: Selection, patch: BodyPatch) -> Result<JobView, Problem> {
+        let action = Action::Substitute(RunMode::Apply, patch);
+        let (view, pass) = self.job(selection, LetterChange::Replay, action, Duration::MAX)?;
+        tokio::spawn(pass.end());
+        Ok(view)
     }
 
     /// Starts a job whose results are awaited; it stops if they are not.
@@ -115,7 +151,7 @@ impl DeadLetterService {
         change: LetterChange,
         mode: RunMode,
     ) -> Result<Pass, Problem> {
-        Ok(self.job(selection, change, mode, TURN)?.1)
+        Ok(self.job(selection, change, Action::Change(change, mode), TURN)?.1)
     }
 
     /// Starts a job in the background.
@@ -125,7 +161,7 @@ impl DeadLetterService {
         change: LetterChange,
         mode: RunMode,
     ) -> Result<JobView, Problem> {
-        let (view, pass) = self.job(selection, change, mode, Duration::MAX)?;
+        let (view, pass) = self.job(selection, change, Action::Change(change, mode), Duration::MAX)?;
         tokio::spawn(pass.end());
         Ok(view)
     }
@@ -141,14 +177,15 @@ impl DeadLetterService {
         self: &Arc<Self>,
         selection: Selection,
         change: LetterChange,
-        mode: RunMode,
+        action: Action,
         patience: Duration,
     ) -> Result<(JobView, Pass), Problem> {
-        permitted(&Action::Change(change, mode))?;
+        permitted(&action)?;
+        let mode = if matches!(action, Action::Change(_, RunMode::DryRun)) { RunMode::DryRun } else { RunMode::Apply };
         let view = JobView::new(change, mode);
         let job = Arc::new(Job::new(&view, self.stop.child_token()));
         self.jobs.add(&job)?;
-        let operation = self.operation(selection, Action::Change(change, mode), None);
+        let operation = self.operation(selection, action, None);
         Ok((view, self.begin(operation, Some(job), patience)))
     }
 

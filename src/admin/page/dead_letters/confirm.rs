@@ -51,6 +51,7 @@ pub(crate) fn confirm(it: &DryRunForm<'_>) -> Markup {
                 button class=(if it.act == LetterChange::Discard { "danger solid" } else { "primary" }) { (verb(it.act)) " " (many) }
                 a class="button" href=(it.filter.address("/dead-letters", &[])) { "Cancel" }
             }
+            p class="hint" { "The same as a command: " code { (text::visible(&it.filter.command(it.act.as_str()))) } }
             h2 { "Preview" }
             @if it.count > it.entries.len() as u64 { p { "Showing the first " (it.entries.len()) " of " (text::count(it.count)) ":" } }
             (table(it.entries, it.now, CheckBoxes::Left))

@@ -31,11 +31,13 @@ impl FilterForm {
 
     /// Returns the filter as names and values.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
-        let SelectionText { letters, ids, organization, reason, session, before, after, all, dry_run: _ } = &self.0;
+        let SelectionText { letters, ids, organization, reason, session, group, before, after, all, dry_run: _ } =
+            &self.0;
         let one = [
             ("organization", organization),
             ("reason", reason),
             ("session", session),
+            ("group", group),
             ("after", after),
             ("before", before),
         ];
@@ -48,6 +50,26 @@ impl FilterForm {
     /// Returns an address with the filter and more parameters.
     pub(crate) fn address<'a>(&'a self, path: &str, more: &[(&'a str, &'a str)]) -> String {
         link::with(path, &[more, &self.pairs()].concat())
+    }
+
+    /// Returns a filter of one group.
+    pub(crate) fn group(handle: &str) -> Self {
+        Self(SelectionText { group: Some(handle.to_owned()), ..SelectionText::default() })
+    }
+
+    /// Returns the filter, or that of all dead letters if it is empty.
+    pub(crate) fn or_all(&self) -> Self {
+        let all = self.0.all || self.pairs().is_empty();
+        Self(SelectionText { all, ..self.0.clone() })
+    }
+
+    /// Returns the command that does the same, for a shell.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        let mut command = format!("handoffd dead-letters {verb}");
+        for (name, value) in self.pairs() {
+            command += &if name == "all" { " --all".to_owned() } else { format!(" --{name} {}", quoted(value)) };
+        }
+        command
     }
 
     /// Renders the filter as hidden form fields.
@@ -80,6 +102,15 @@ impl FilterForm {
     }
 }
 
+/// Quotes a value for a shell where it must be.
+fn quoted(value: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:@%+/".contains(&byte);
+    if !value.is_empty() && value.bytes().all(is_plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\'', "'\\''"))
+}
+
 fn field(name: &str, label: &str, value: Option<&String>, example: &str) -> Markup {
     let id = format!("f-{name}");
     html! {
@@ -108,5 +139,15 @@ mod tests {
         assert!(filter.hidden().into_string().contains(r#"<input type="hidden" name="id" value="&lt;b&gt;">"#));
         assert!(filter.form().into_string().contains(r#"value="a b""#));
         assert!(FilterForm::parse("all=perhaps").is_err());
+    }
+
+    #[test]
+    fn a_filter_is_also_a_command() {
+        let filter = FilterForm::parse("organization=a'b%24&reason=expired&after=2h&letter=dl_1").expect("a filter");
+        let expected =
+            r"handoffd dead-letters replay --letter dl_1 --organization 'a'\''b$' --reason expired --after 2h";
+        assert_eq!(filter.command("replay"), expected);
+        assert_eq!(FilterForm::default().or_all().command("discard"), "handoffd dead-letters discard --all");
+        assert_eq!(FilterForm::group("g_1").or_all().command("list"), "handoffd dead-letters list --group g_1");
     }
 }

@@ -6,86 +6,100 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::filter::FilterForm;
+use super::jobs;
+use crate::admin::api::dead_letters::DeadLetterSurvey;
+use crate::admin::api::dead_letters::jobs::JobView;
+use crate::admin::page::layout::SignIn;
 use crate::admin::page::{badge, link, text, words};
 
+/// Dead letters shown on one page.
+pub(crate) const PER_PAGE: usize = 100;
+/// Most dead letters that can be selected one by one, since the address holds them.
+pub(crate) const MOST_PICKS: usize = 500;
+
 /// Content of the page.
+#[derive(Clone, Copy)]
 pub(crate) struct DeadLetterList<'a> {
     /// Present time.
     pub now: Timestamp,
     /// Requested filter.
     pub filter: &'a FilterForm,
-    /// Groups of all dead letters, if the filter is empty.
-    pub groups: Option<&'a [DeadLetterGroup]>,
-    /// Matching dead letters, oldest first.
-    pub entries: &'a [DeadLetterEntry],
-    /// True if more match than are shown.
-    pub more: bool,
+    /// Rights of the reader.
+    pub session: SignIn,
+    /// Groups and entries that match.
+    pub survey: &'a DeadLetterSurvey,
+    /// Number of the page, from 1.
+    pub page: usize,
+    /// Selected dead letters, on any page.
+    pub picks: &'a [String],
+    /// Recent replays and discards, newest first.
+    pub jobs: &'a [JobView],
 }
 
 /// Renders the page.
 pub(crate) fn letters(it: &DeadLetterList<'_>) -> Markup {
+    let is_filtered = !it.filter.pairs().is_empty();
     html! {
         h1 { "Dead letters" }
         p class="hint" { "Failed events, kept unchanged until you replay or discard them. Replaying never creates duplicates." }
-        @if let Some(groups) = it.groups {
-            @if groups.is_empty() {
-                p class="empty good" role="status" { "No dead letters." }
-            } @else {
+        @if it.survey.total == 0 && !is_filtered {
+            p class="empty good" role="status" { "No dead letters." }
+        } @else {
+            @if !it.survey.groups.is_empty() && it.page == 1 {
                 section aria-labelledby="groups" {
-                    h2 id="groups" { "By reason and organization" }
-                    ul class="cards" { @for (reason, groups) in by_reason(groups) { li { (card(reason, &groups, it.now)) } } }
+                    h2 id="groups" { "By reason, organization and error" }
+                    ul class="cards" { @for (reason, groups) in by_reason(&it.survey.groups) { li { (card(reason, &groups, it)) } } }
+                    @if it.survey.beyond > 0 { p { (text::counted(it.survey.beyond, "dead letter", "dead letters")) " of further groups not shown; use the filter." } }
                 }
             }
-        }
-        @if it.groups != Some(&[]) {
-            details class="narrow" open[it.groups.is_none()] { summary { "Filter" } (it.filter.form()) }
+            details class="narrow" open[is_filtered] { summary { "Filter" } (it.filter.form()) }
             (list(it))
         }
+        (jobs::jobs(it.jobs, it.now))
     }
 }
 
 /// Renders the groups of one reason; the advice appears once.
-fn card(reason: Option<&str>, groups: &[&DeadLetterGroup], now: Timestamp) -> Markup {
+fn card(reason: Option<&str>, groups: &[&DeadLetterGroup], it: &DeadLetterList<'_>) -> Markup {
     let meaning = words::by_name(reason);
     let filter = FilterForm(SelectionText { reason: reason.map(str::to_owned), ..SelectionText::default() });
     let sum: u64 = groups.iter().map(|group| group.count).sum();
     html! {
         article class="card" {
-            h3 { span class="value" { (text::count(sum)) } " " a href=(filter.address("/dead-letters", &[])) { (meaning.title) } }
+            h3 { span class="value" { (text::count(sum)) } " "
+                @if reason.is_some() { a href=(filter.address("/dead-letters", &[])) { (meaning.title) } } @else { (meaning.title) }
+            }
             p { (text::prose(meaning.means)) }
             p class="advice" { (text::prose(meaning.advice)) }
             table class="stack inner" {
                 thead { tr {
-                    th scope="col" { "Organization" } th scope="col" class="number" { "Count" } th scope="col" { "Most recent" }
-                    th scope="col" { span class="unseen" { "Actions" } }
+                    th scope="col" { "Organization" } th scope="col" class="number" { "Count" } th scope="col" { "Error" }
+                    th scope="col" { "Most recent" }
+                    @if it.session.may_change() { th scope="col" { span class="unseen" { "Actions" } } }
                 } }
-                tbody { @for group in groups { (of_organization(group, &filter, now)) } }
+                tbody { @for group in groups { (group_row(group, it)) } }
             }
         }
     }
 }
 
-fn of_organization(group: &DeadLetterGroup, reason: &FilterForm, now: Timestamp) -> Markup {
-    let filter = FilterForm(SelectionText { organization: group.organization_id.clone(), ..reason.0.clone() });
+fn group_row(group: &DeadLetterGroup, it: &DeadLetterList<'_>) -> Markup {
+    let filter = FilterForm::group(&group.handle);
     let act = |act| filter.address("/dead-letters/confirm", &[("act", act)]);
     html! {
         tr {
             th scope="row" data-name="Organization" {
-                @match &group.organization_id {
-                    Some(id) => a href=(filter.address("/dead-letters", &[])) { (text::id(id)) },
-                    None => "unreadable",
+                a href=(filter.address("/dead-letters", &[])) {
+                    @match &group.organization_id { Some(id) => (text::id(id)), None => "unreadable" }
                 }
             }
             td class="number" data-name="Count" { (text::count(group.count)) }
-            td data-name="Most recent" {
-                @if let Some(last) = group.last { (text::moment(last, now)) }
-                @if let Some(error) = &group.error { p class="error" { (text::foreign_text(error)) } }
-            }
-            td class="act" {
-                // Without an organization or a reason, the filter would match other groups too.
-                @if group.organization_id.is_some() && group.reason.is_some() {
+            td data-name="Error" { @match &group.error { Some(error) => (text::foreign_text(error)), None => (text::dash()) } }
+            td class="when" data-name="Most recent" { @match group.last { Some(last) => (text::moment(last, it.now)), None => (text::dash()) } }
+            @if it.session.may_change() {
+                td class="act" {
                     a class="button" href=(act("replay")) { (all("Replay", group)) }
-                    a class="button danger" href=(act("discard")) { (all("Discard", group)) }
+                    @if it.session.may_discard() { a class="button danger" href=(act("discard")) { (all("Discard", group)) } }
                 }
             }
         }
@@ -115,65 +129,92 @@ fn by_reason(groups: &[DeadLetterGroup]) -> Vec<(Option<&str>, Vec<&DeadLetterGr
 }
 
 fn list(it: &DeadLetterList<'_>) -> Markup {
+    let total = it.survey.total;
     html! {
         section aria-labelledby="list" {
-            h2 id="list" {
-                @if it.groups.is_some() && it.entries.is_empty() { "Individual dead letters" }
-                @else { @if it.more { "Oldest " } (text::counted(it.entries.len() as u64, "dead letter", "dead letters")) }
-            }
-            @if it.entries.is_empty() {
-                @if it.groups.is_some() { p { a href="/dead-letters?all=true" { "Show the oldest" } } }
-                @else { p class="empty" role="status" { "No matching dead letters." } }
+            h2 id="list" { (text::counted(total, "dead letter", "dead letters")) @if total > 1 { ", newest first" } }
+            @if it.survey.entries.is_empty() {
+                p class="empty" role="status" { "No matching dead letters" @if it.page > 1 { " on this page" } "." }
+                @if it.page > 1 { p class="actions" { a class="button" href=(it.filter.address("/dead-letters", &[])) { "Newest" } } }
             } @else {
+                (all_that_match(it))
                 form method="get" action="/dead-letters/confirm" {
-                    @for (name, value) in it.filter.pairs().into_iter().filter(|(name, _)| !["letter", "id", "all"].contains(name)) {
-                        input type="hidden" name=(name) value=(value);
-                    }
-                    (tools())
-                    (table(it.entries, it.now, CheckBoxes::Shown))
+                    input type="hidden" name="picking" value="yes";
+                    (it.filter.hidden())
+                    @for pick in it.picks.iter().filter(|pick| !is_shown(it, pick)) { input type="hidden" name="pick" value=(pick); }
+                    @if it.session.may_change() { (tools(it)) }
+                    (table(&it.survey.entries, it.now, if it.session.may_change() { CheckBoxes::Shown(it.picks) } else { CheckBoxes::Left }))
+                    (pager(it))
                 }
-                @if !it.filter.pairs().is_empty() { (all_that_match(it)) }
             }
         }
     }
 }
 
-fn tools() -> Markup {
+fn is_shown(it: &DeadLetterList<'_>, pick: &str) -> bool {
+    it.survey.entries.iter().any(|entry| entry.letter_id == pick)
+}
+
+fn tools(it: &DeadLetterList<'_>) -> Markup {
+    let elsewhere = it.picks.iter().filter(|pick| !is_shown(it, pick)).count() as u64;
     html! {
         div class="tools" {
-            span { "Selected:" }
+            span { "Selected" @if elsewhere > 0 { ", with " (text::count(elsewhere)) " on other pages" } ":" }
             button name="act" value="replay" { "Replay…" }
-            button class="danger" name="act" value="discard" { "Discard…" }
+            @if it.session.may_discard() { button class="danger" name="act" value="discard" { "Discard…" } }
+        }
+    }
+}
+
+/// Renders the buttons to other pages. They are buttons of the form, so that what is selected stays selected.
+fn pager(it: &DeadLetterList<'_>) -> Markup {
+    let (first, total) = ((it.page - 1) * PER_PAGE, it.survey.total);
+    let last = first + it.survey.entries.len();
+    let to = |page: usize, word: &str| html! { button formaction="/dead-letters" name="page" value=(page) { (word) } };
+    html! {
+        @if total > PER_PAGE as u64 {
+            div class="tools" {
+                @if it.page > 1 { (to(1, "Newest")) (to(it.page - 1, "Newer")) }
+                span { (text::count(first as u64 + 1)) " to " (text::count(last as u64)) " of " (text::count(total)) }
+                @if (last as u64) < total { (to(it.page + 1, "Older")) }
+            }
         }
     }
 }
 
 fn all_that_match(it: &DeadLetterList<'_>) -> Markup {
+    let filter = it.filter.or_all();
     html! {
         p class="actions" {
-            span { (if it.more { "All matching, including those not shown:" } else { "All matching:" }) }
-            a class="button" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay all…" }
-            a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard all…" }
+            span { "All " (text::count(it.survey.total)) ":" }
+            @if it.session.may_change() {
+                a class="button" href=(filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay all…" }
+                @if it.session.may_discard() {
+                    a class="button danger" href=(filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard all…" }
+                }
+            }
+            a class="button" href=(filter.address("/dead-letters/export", &[("format", "csv")])) { "Export CSV" }
+            a class="button" href=(filter.address("/dead-letters/export", &[("format", "json")])) { "Export JSON" }
         }
     }
 }
 
 /// Presence of check boxes to select single dead letters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum CheckBoxes {
-    /// Shown.
-    Shown,
+pub(crate) enum CheckBoxes<'a> {
+    /// Shown, those of these dead letters checked.
+    Shown(&'a [String]),
     /// Omitted.
     Left,
 }
 
 /// Renders a row for each entry; on a narrow screen, a card.
-pub(crate) fn table(entries: &[DeadLetterEntry], now: Timestamp, boxes: CheckBoxes) -> Markup {
+pub(crate) fn table(entries: &[DeadLetterEntry], now: Timestamp, boxes: CheckBoxes<'_>) -> Markup {
     let results = entries.iter().any(|entry| entry.result.is_some());
     html! {
         table class="stack" {
             thead { tr {
-                @if boxes == CheckBoxes::Shown { th scope="col" { span class="unseen" { "Select" } } }
+                @if boxes != CheckBoxes::Left { th scope="col" { span class="unseen" { "Select" } } }
                 @if results { th scope="col" { "Result" } }
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Session" }
                 th scope="col" { "Reason" } th scope="col" { "Failed at" }
@@ -183,14 +224,14 @@ pub(crate) fn table(entries: &[DeadLetterEntry], now: Timestamp, boxes: CheckBox
     }
 }
 
-fn row(entry: &DeadLetterEntry, now: Timestamp, boxes: CheckBoxes, results: bool) -> Markup {
+fn row(entry: &DeadLetterEntry, now: Timestamp, boxes: CheckBoxes<'_>, results: bool) -> Markup {
     let organization = entry.organization_id.as_deref();
     html! {
         tr {
-            @if boxes == CheckBoxes::Shown {
+            @if let CheckBoxes::Shown(picks) = boxes {
                 td class="choose" {
                     label {
-                        input type="checkbox" name="letter" value=(entry.letter_id);
+                        input type="checkbox" name="pick" value=(entry.letter_id) checked[picks.contains(&entry.letter_id)];
                         span class="unseen" { "Select " (text::visible(entry.event_id.as_ref().unwrap_or(&entry.letter_id))) }
                     }
                 }

@@ -7,12 +7,15 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::filter::FilterForm;
+use crate::admin::page::layout::SignIn;
 use crate::admin::page::{link, text, words};
 
 /// Dead letter, or the first of several with the same ID.
 pub(crate) struct OneDeadLetter<'a> {
     /// Present time.
     pub now: Timestamp,
+    /// Rights of the reader.
+    pub session: SignIn,
     /// Filter that selects it.
     pub filter: &'a FilterForm,
     /// Entry, with the full message and customer text only if requested.
@@ -45,8 +48,15 @@ pub(crate) fn one(it: &OneDeadLetter<'_>) -> Markup {
             div { dt { "Failed at" } dd { @match entry.dead_at { Some(at) => (text::moment(at, it.now)), None => (text::dash()) } } }
         }
         p class="actions" {
-            a class="button primary" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay…" }
-            a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard…" }
+            @if it.session.may_change() {
+                a class="button primary" href=(it.filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay…" }
+            }
+            @if it.session.may_read_text() {
+                a class="button" href=(FilterForm::letter(&entry.letter_id).address("/dead-letters/edit", &[])) { "Edit and replay…" }
+            }
+            @if it.session.may_discard() {
+                a class="button danger" href=(it.filter.address("/dead-letters/confirm", &[("act", "discard")])) { "Discard…" }
+            }
             @if let (Some(event), Some(organization)) = (event, organization) {
                 a class="button" href=(link::event(organization, event)) { "Event details" }
             }
@@ -60,6 +70,7 @@ fn content(it: &OneDeadLetter<'_>) -> Markup {
         section aria-labelledby="content" {
             h2 id="content" { "Message content" }
             @match &it.entry.message {
+                None if !it.session.may_read_text() => p { "Contains text that the customer wrote; it is shown only to who signs in with http.token." },
                 None => {
                     p { "Contains text that the customer wrote. It is displayed only on request and not cached." }
                     p class="actions" { a class="button" href=(it.filter.address("/dead-letters/show", &[("content", "shown")])) { "Show customer text" } }

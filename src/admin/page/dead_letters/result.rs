@@ -1,7 +1,7 @@
 //! Progress of a job that replays or discards dead letters, event by event. Pure.
 
 use handoffd_engine::dead_letters::{DeadLetterEntry, LetterChange, OperationResult};
-use handoffd_engine::workflow::Phase;
+use handoffd_engine::workflow::{Phase, Status};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -21,9 +21,12 @@ pub(crate) struct JobProgress<'a> {
     pub done: Completion,
     /// Results, each with the phase that the replayed event has reached since.
     pub lines: &'a [(DeadLetterEntry, Option<Phase>)],
-    /// Number of results beyond those shown.
+    /// Number of results beyond those known.
     pub beyond: u64,
 }
+
+/// Results shown one by one.
+const SHOWN: usize = 100;
 
 /// Completion state of a job.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,8 +58,9 @@ pub(crate) fn course(it: &JobProgress<'_>) -> Markup {
                 "Stopped early: " (text::foreign_text(problem)) ". The remaining dead letters are unchanged; start again to continue with them."
             },
         }
+        @if it.act == LetterChange::Replay && !it.lines.is_empty() { (summary(it)) }
         @if !it.lines.is_empty() { (table(it)) }
-        @if it.beyond > 0 { p { (text::count(it.beyond)) " more not shown" } }
+        @if let more @ 1.. = it.beyond + it.lines.len().saturating_sub(SHOWN) as u64 { p { (text::count(more)) " more not shown" } }
         p class="actions" {
             // For browsers without scripts: the page's own address.
             @if it.done == Completion::No { a class="button" href="" { "Refresh" } }
@@ -83,6 +87,39 @@ fn heading(it: &JobProgress<'_>, done: u64) -> String {
     }
 }
 
+/// Renders what became of the replayed events until now.
+fn summary(it: &JobProgress<'_>) -> Markup {
+    let replayed = || it.lines.iter().filter(|(entry, _)| entry.result == Some(OperationResult::Replayed));
+    let ended = |status: Status| {
+        let is = |phase: &Option<Phase>| match phase {
+            Some(Phase::Finished(outcome) | Phase::Dead(outcome)) => outcome.status == status,
+            _ => false,
+        };
+        replayed().filter(|(_, phase)| is(phase)).count()
+    };
+    let waiting = replayed().filter(|(_, phase)| matches!(phase, Some(Phase::Waiting))).count();
+    let (succeeded, skipped, failed) = (ended(Status::Succeeded), ended(Status::Skipped), ended(Status::Failed));
+    let rest = replayed().count() - succeeded - skipped - failed - waiting;
+    html! {
+        section aria-label="Summary" {
+            dl class="tiles" {
+                (tile("Succeeded", succeeded, ""))
+                (tile("Skipped", skipped, ""))
+                (tile("Waiting to retry", waiting, ""))
+                (tile("Queued or in progress", rest, ""))
+                (tile("Failed again", failed, if failed > 0 { "bad" } else { "" }))
+            }
+            @if it.beyond > 0 {
+                p class="hint" { "Of the first " (text::count(it.lines.len() as u64)) " events; " (text::count(it.beyond)) " more were replayed." }
+            }
+        }
+    }
+}
+
+fn tile(name: &str, number: usize, class: &str) -> Markup {
+    html! { div class=(class) { dt { (name) } dd { span class="value" { (text::count(number as u64)) } } } }
+}
+
 fn table(it: &JobProgress<'_>) -> Markup {
     html! {
         table class="stack" {
@@ -90,7 +127,7 @@ fn table(it: &JobProgress<'_>) -> Markup {
                 th scope="col" { "Event" } th scope="col" { "Organization" } th scope="col" { "Result" }
                 @if it.act == LetterChange::Replay { th scope="col" { "Current status" } }
             } }
-            tbody { @for (entry, phase) in it.lines { (row(it.act, entry, phase.as_ref(), it.now)) } }
+            tbody { @for (entry, phase) in it.lines.iter().take(SHOWN) { (row(it.act, entry, phase.as_ref(), it.now)) } }
         }
     }
 }

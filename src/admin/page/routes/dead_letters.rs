@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect};
-use handoffd_engine::dead_letters::{Action, DeadLetterEntry, LetterChange, RunMode, Selection};
+use handoffd_engine::dead_letters::{
+    Action, DeadLetterEntry, LetterChange, OperationResult, RunMode, Selection, SelectionText,
+};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::workflow::Phase;
 use jiff::{Timestamp, Zoned};
@@ -18,36 +20,52 @@ use crate::admin::api::dead_letters::Collected;
 use crate::admin::api::dead_letters::jobs::{JobState, JobView};
 use crate::admin::page::dead_letters::confirm::{DryRunForm, confirm as asked, verb};
 use crate::admin::page::dead_letters::filter::FilterForm;
-use crate::admin::page::dead_letters::list::{DeadLetterList, letters as drawn};
+use crate::admin::page::dead_letters::list::{DeadLetterList, MOST_PICKS, PER_PAGE, letters as drawn};
 use crate::admin::page::dead_letters::one::{OneDeadLetter, one};
 use crate::admin::page::dead_letters::result::{Completion, JobProgress, course as told, is_settled};
 use crate::admin::page::layout::PageTab;
 
-/// Number of dead letters shown one by one.
-const MOST: usize = 100;
+/// Number of dead letters shown in a preview.
+const MOST: usize = PER_PAGE;
+/// Highest number of a page; what is further back is found by a filter.
+const LAST_PAGE: usize = 1000;
 /// Refresh interval in seconds while a job runs.
 const EVERY: u8 = 1;
+/// The same for a job with many results, whose events are all looked up.
+const SELDOM: u8 = 5;
 
-/// Shows the groups of all dead letters, or those that match.
+/// Shows the groups of the dead letters that match, and a page of them, newest first.
 pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
-    let (filter, selection) = page.selection(query.as_deref().unwrap_or_default())?;
-    let groups = if selection.is_empty() {
-        Some(page.parts.letters.groups().await.map_err(|problem| page.refused(&problem))?)
-    } else {
-        None
+    let query = query.unwrap_or_default();
+    let (filter, selection) = page.selection(&query)?;
+    let number = match values(&query, "page").next() {
+        Some(text) if !text.is_empty() => text.parse().ok().filter(|number| (1..=LAST_PAGE).contains(number)),
+        _ => Some(1),
     };
-    // Reading the queue a second time is acceptable only if it is short.
-    let few = groups.as_ref().is_none_or(|groups| groups.iter().map(|group| group.count).sum::<u64>() <= MOST as u64);
-    let wanted = few && groups.as_ref().is_none_or(|groups| !groups.is_empty());
-    let found = if wanted { page.collect(selection, Action::List).await? } else { Collected::default() };
+    let number = number.ok_or_else(|| page.unclear("expected page=1 to page=1000; narrow the list by a filter"))?;
+    let survey = page.parts.letters.survey(selection, (number - 1) * PER_PAGE, PER_PAGE).await;
     let body = drawn(&DeadLetterList {
         now: Timestamp::now(),
         filter: &filter,
-        groups: groups.as_deref(),
-        entries: &found.entries,
-        more: found.more,
+        session: page.session(),
+        survey: &survey.map_err(|problem| page.refused(&problem))?,
+        page: number,
+        picks: &page.picks(&query)?,
+        jobs: &page.parts.letters.jobs.list(),
     });
     Ok(page.answer(PageTab::DeadLetters, "Dead letters", &body))
+}
+
+/// Sends the dead letters that match as a file.
+pub(super) async fn export(State(page): State<Arc<PageState>>, RawQuery(query): RawQuery) -> PageAnswer {
+    let query = query.unwrap_or_default();
+    let (_, selection) = page.selection(&query)?;
+    let is_csv = match values(&query, "format").next().as_deref() {
+        Some("csv") => true,
+        Some("json") | None => false,
+        Some(_) => return Err(page.unclear("expected format=csv or format=json")),
+    };
+    page.parts.letters.export(selection, is_csv).await.map_err(|problem| page.refused(&problem))
 }
 
 /// Shows one dead letter; its content only if the query asks for it.
@@ -65,7 +83,8 @@ pub(super) async fn show(State(page): State<Arc<PageState>>, RawQuery(query): Ra
             &Problem::not_found("No such dead letter; it may have been replayed or discarded.".to_owned()),
         ));
     };
-    let body = one(&OneDeadLetter { now: Timestamp::now(), filter: &filter, entry: &entry });
+    let session = page.session();
+    let body = one(&OneDeadLetter { now: Timestamp::now(), session, filter: &filter, entry: &entry });
     Ok(page.answer(PageTab::DeadLetters, "Dead letter", &body))
 }
 
@@ -100,7 +119,6 @@ pub(super) async fn course(State(page): State<Arc<PageState>>, RawQuery(query): 
         return Err(page.fault(PageTab::DeadLetters, &Problem::not_found(detail)));
     };
     let lines = page.since(&job).await?;
-    let beyond = job.results_left_out + job.results.len().saturating_sub(lines.len()) as u64;
     let course = JobProgress {
         now: Timestamp::now(),
         act: job.action,
@@ -108,14 +126,24 @@ pub(super) async fn course(State(page): State<Arc<PageState>>, RawQuery(query): 
         total: job.total,
         done: done(&job),
         lines: &lines,
-        beyond,
+        beyond: job.results_left_out,
     };
-    let how = if is_settled(&course) { Refresh::Settled } else { Refresh::Every(EVERY) };
+    let how = if is_settled(&course) {
+        Refresh::Settled
+    } else {
+        Refresh::Every(if lines.len() > MOST { SELDOM } else { EVERY })
+    };
     Ok(page.answer(PageTab::DeadLetters, "Dead letters", &living(how, &told(&course))))
 }
 
+fn values<'a>(query: &'a str, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    form_urlencoded::parse(query.as_bytes())
+        .filter(move |(found, _)| found == name)
+        .map(|(_, value)| value.into_owned())
+}
+
 impl PageState {
-    async fn collect(&self, selection: Selection, action: Action) -> Result<Collected, PageFault> {
+    pub(super) async fn collect(&self, selection: Selection, action: Action) -> Result<Collected, PageFault> {
         let found = self.parts.letters.collect(selection, action, MOST).await;
         found.map_err(|problem| self.refused(&problem))
     }
@@ -126,27 +154,53 @@ impl PageState {
         let is_named = |change: &LetterChange| named.as_ref().is_some_and(|(_, name)| name == change.as_str());
         let change = [LetterChange::Replay, LetterChange::Discard].into_iter().find(is_named);
         let change = change.ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
-        let (filter, selection) = self.selection(query)?;
+        let picks = self.picks(query)?;
+        // What was selected one by one stands for itself, whatever the list was filtered by.
+        let picked = FilterForm(SelectionText { letters: picks, ..SelectionText::default() });
+        let is_picking = values(query, "picking").next().is_some();
+        let (filter, selection) = if is_picking { self.checked(picked)? } else { self.selection(query)? };
         if selection.is_empty() {
             return Err(self.unclear("No dead letter selected. Select at least one, or choose all matching."));
         }
         Ok((change, filter, selection))
     }
 
-    fn selection(&self, query: &str) -> Result<(FilterForm, Selection), PageFault> {
-        let parsed = FilterForm::parse(query).and_then(|filter| {
-            let selection = filter.0.selection(&Zoned::now())?;
-            Ok((filter, selection))
-        });
-        parsed.map_err(|error| self.refused(&error.into()))
+    /// Returns the dead letters that are selected one by one.
+    fn picks(&self, query: &str) -> Result<Vec<String>, PageFault> {
+        let picks: Vec<String> = values(query, "pick").take(MOST_PICKS + 1).collect();
+        if picks.len() > MOST_PICKS {
+            return Err(
+                self.unclear("At most 500 dead letters can be selected one by one; filter, and choose all matching.")
+            );
+        }
+        Ok(picks)
     }
 
-    /// Returns each result with the current phase of its event.
+    fn checked(&self, filter: FilterForm) -> Result<(FilterForm, Selection), PageFault> {
+        let selection = filter.0.selection(&Zoned::now()).map_err(|error| self.refused(&error.into()))?;
+        Ok((filter, selection))
+    }
+
+    pub(super) fn selection(&self, query: &str) -> Result<(FilterForm, Selection), PageFault> {
+        self.checked(FilterForm::parse(query).map_err(|error| self.refused(&error.into()))?)
+    }
+
+    /// Returns each result with the current phase of its event. Final phases are remembered, not looked up again.
     async fn since(&self, job: &JobView) -> Result<Vec<(DeadLetterEntry, Option<Phase>)>, PageFault> {
+        let mut ended = self.ended(job.id);
         let mut lines = Vec::new();
-        for entry in job.results.iter().take(MOST) {
-            lines.push((entry.clone(), self.phase(entry, job.asked_at).await?));
+        for (at, entry) in job.results.iter().enumerate() {
+            let phase = match ended.get(&at) {
+                Some(phase) => Some(phase.clone()),
+                None if entry.result == Some(OperationResult::Replayed) => self.phase(entry, job.asked_at).await?,
+                None => None,
+            };
+            if let Some(phase @ (Phase::Finished(_) | Phase::Dead(_))) = &phase {
+                ended.entry(at).or_insert_with(|| phase.clone());
+            }
+            lines.push((entry.clone(), phase));
         }
+        self.keep_ended(job.id, ended);
         Ok(lines)
     }
 
@@ -160,11 +214,11 @@ impl PageState {
         Ok(record.map(|record| record.phase).filter(fresh))
     }
 
-    fn unclear(&self, problem: &str) -> PageFault {
+    pub(super) fn unclear(&self, problem: &str) -> PageFault {
         self.refused(&Problem::bad_request(problem.to_owned()))
     }
 
-    fn refused(&self, problem: &Problem) -> PageFault {
+    pub(super) fn refused(&self, problem: &Problem) -> PageFault {
         self.fault(PageTab::DeadLetters, problem)
     }
 }

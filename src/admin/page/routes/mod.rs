@@ -6,6 +6,7 @@ mod activity;
 mod answer;
 mod assets;
 mod dead_letters;
+mod edit;
 mod events;
 mod find;
 mod now;
@@ -32,6 +33,8 @@ pub fn router<S: Clone + Send + Sync + 'static>(parts: &Arc<ApiState>) -> Router
         .route("/event", get(find::event))
         .route("/events", get(events::list))
         .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/export", get(dead_letters::export))
+        .route("/dead-letters/edit", get(edit::form).post(edit::submit))
         .route("/dead-letters/show", get(dead_letters::show))
         .route("/dead-letters/confirm", get(dead_letters::confirm))
         .route("/dead-letters/act", post(dead_letters::act))
