@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Provides a browser for the tests of the operators' page.
 #
-#   browser.sh ensure   installs Debian's chromium and chromium-driver if they are missing
+#   browser.sh ensure       installs Debian's chromium and chromium-driver if they are missing
+#   browser.sh axe FOLDER   fetches axe-core from the npm registry and prints its path, for HANDOFFD_TEST_AXE
 #
 # Exit status 1, with the reason in the last line, if no browser is available; the tests then report that they are
 # skipped. HANDOFFD_TEST_CHROMIUM and HANDOFFD_TEST_CHROMEDRIVER replace those in the PATH.
@@ -13,7 +14,8 @@ DRIVER=${HANDOFFD_TEST_CHROMEDRIVER:-chromedriver}
 main() {
   case "${1:-}" in
     ensure) ensure ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    axe) axe "${2:?a folder}" ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 }
 
@@ -24,6 +26,13 @@ ensure() {
   fi
   echo "installing chromium and chromium-driver" >&2
   install_packages && there || fail "no browser found; chromium and chromium-driver could not be installed, see the output above"
+}
+
+axe() {
+  mkdir -p "$1" && cd "$1"
+  npm pack --silent axe-core@4 >&2 || fail "axe-core could not be fetched from the npm registry"
+  tar xzf axe-core-4*.tgz package/axe.min.js
+  echo "$PWD/package/axe.min.js"
 }
 
 there() { command -v "$CHROMIUM" >/dev/null && command -v "$DRIVER" >/dev/null; }

@@ -7,5 +7,8 @@ pub mod audit;
 pub mod deps;
 pub mod events;
 mod history;
+mod journal;
+mod organization_history;
+mod organization_tests;
 pub mod page;
 mod status_board;

@@ -16,7 +16,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 use crate::admin::api::{self, ApiDeps};
-use crate::organizations::{OrganizationError, OrganizationView, Organizations, OrganizationsReport, TestReport};
+use crate::organizations::{
+    CheckProgress, OrganizationError, OrganizationView, Organizations, OrganizationsReport, TestReport,
+};
 
 /// Running interface.
 pub(super) struct HttpThread {
@@ -97,9 +99,9 @@ impl<T: Organizations> Organizations for OnEventRuntime<T> {
         self.run(|inner| async move { inner.report().await }).await.unwrap_or_default()
     }
 
-    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
+    async fn test(&self, id: &OrganizationId, progress: CheckProgress) -> Result<TestReport, OrganizationError> {
         let id = id.clone();
-        self.run(|inner| async move { inner.test(&id).await }).await?
+        self.run(|inner| async move { inner.test(&id, progress).await }).await?
     }
 
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {

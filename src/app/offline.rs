@@ -24,7 +24,7 @@ use crate::organizations::{Organization, TestReport, Vault, read_saved};
 /// If the HTTP client can't be built.
 pub async fn inspect(config: &Config, env: &EnvironmentVariables, organization: &Organization) -> Result<TestReport> {
     let dynamics = Dynamics::new(options::dynamics(config, env), Arc::new(NoMetrics), Arc::new(SoloFleet::new()))?;
-    Ok(TestReport::new(organization, dynamics.inspect(organization.access()).await))
+    Ok(TestReport::new(organization, dynamics.inspect(organization.access(), Arc::new(|_| ())).await))
 }
 
 /// Accepts a store that replaced a damaged one and that no worker owns.

@@ -92,27 +92,16 @@ pub(super) fn print_status(text: impl Display) {
     _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Asks a question on the terminal. Returns true if the answer is yes, or if standard input is no terminal.
+/// Asks a question on the terminal. Returns true if the answer is yes, or if there is no terminal and so nobody to ask.
 pub(super) fn confirmed(question: &str) -> bool {
     let input = std::io::stdin();
     if !input.is_terminal() {
         return true;
     }
-    _ = std::io::stderr().lock().write_all(format!("{question} [y/N] ").as_bytes());
+    _ = std::io::stderr().lock().write_all(format!("{} [y/N] ", visible_lines(question)).as_bytes());
     let mut answer = String::new();
     _ = input.read_line(&mut answer);
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
-}
-
-/// Asks a question on a terminal and returns true if the answer is yes. Without a terminal there is nobody to ask.
-pub(super) fn confirmed(question: &str) -> bool {
-    if !std::io::stdin().is_terminal() {
-        return true;
-    }
-    eprint!("{} ", visible_lines(question));
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 /// Formats a value as indented JSON, with hidden characters escaped.

@@ -42,7 +42,7 @@ pub use client::{ClientError, Proxy};
 pub use credential::ClientCredential;
 pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
 pub use limiter::LimiterStatus;
-pub use organization_check::{CheckResult, Finding, SetupHalf};
+pub use organization_check::{CheckProgress, CheckResult, Finding, SetupHalf};
 pub use organizations::{Dynamics, DynamicsOptions};
 pub use request::{Method, Request, request};
 pub use withheld::Withheld;

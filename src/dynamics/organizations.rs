@@ -20,7 +20,7 @@ use super::client::{Client, ClientError, Proxy};
 use super::environment::OrganizationEnvironment;
 use super::handover::Handover;
 use super::limiter::{Limiter, LimiterAvailability, LimiterStatus};
-use super::organization_check::{Finding, inspect};
+use super::organization_check::{CheckProgress, Finding, inspect};
 use super::reply::StepContext;
 use super::wire::DynamicsWire;
 use super::{notice, probe};
@@ -124,9 +124,19 @@ impl Dynamics {
     }
 
     /// Tests an organization's setup, whether it is registered or not, with a separate token. Writes nothing in Dynamics.
-    pub async fn inspect(&self, access: Access) -> Vec<Finding> {
+    /// Each check is passed to `progress` when it is done.
+    pub async fn inspect(&self, access: Access, progress: CheckProgress) -> Vec<Finding> {
         let environment = OrganizationEnvironment::new(access, &self.options.authority, self.options.max_concurrency);
-        inspect(&self.wire, &environment).await
+        inspect(&self.wire, &environment, &progress).await
+    }
+
+    /// Unblocks an organization whose test has passed, with all its steps.
+    pub fn tested(&self, access: &Access) {
+        let environment = self.environment(&access.settings.organization_id);
+        // One that has got other settings meanwhile was not tested.
+        let Some(environment) = environment.filter(|environment| environment.access == *access) else { return };
+        let change = environment.limiter.clear(Instant::now());
+        notice::report_change(&*self.wire.metrics, &environment, change);
     }
 
     /// Returns the state of an organization, or `None` if it is not configured.

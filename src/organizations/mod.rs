@@ -18,7 +18,7 @@ mod saved;
 mod vault;
 mod view;
 
-pub use crate::dynamics::{CheckResult, Finding, SetupHalf};
+pub use crate::dynamics::{CheckProgress, CheckResult, Finding, SetupHalf};
 pub use document::{parse, schema};
 pub use files::{DirectoryListing, Holds, Loaded, OrganizationChange, Snapshot, Update, WriteError, read, write_file};
 pub use load::{load_everything, load_to_run};

@@ -5,6 +5,7 @@ use handoffd_engine::event::OrganizationId;
 use serde_json::Value;
 
 use super::view::{OrganizationView, TestReport};
+use crate::dynamics::CheckProgress;
 use crate::status::StatusReason;
 
 /// All organizations, and the faults of files and saved organizations that can't be assigned to one of them.
@@ -29,8 +30,9 @@ pub trait Organizations: Send + Sync + 'static {
         OrganizationsReport { organizations: self.list().await, ..OrganizationsReport::default() }
     }
 
-    /// Runs the checks of "Test & Save", then further checks ([`TestReport`]). Changes nothing.
-    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError>;
+    /// Runs the checks of "Test & Save", then further checks ([`TestReport`]), each of which is passed to `progress`.
+    /// Changes nothing but that a blocked organization is unblocked if all of them pass.
+    async fn test(&self, id: &OrganizationId, progress: CheckProgress) -> Result<TestReport, OrganizationError>;
 
     /// Holds the organization's events until it is resumed, across restarts. Does nothing if it is already paused.
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError>;

@@ -28,7 +28,7 @@ use super::saved::{encrypted, named, reencrypted};
 use super::vault::Vault;
 use super::view::{OrganizationFacts, OrganizationView, TestReport, shadowed};
 use crate::config::{Config, EnvironmentVariables};
-use crate::dynamics::Dynamics;
+use crate::dynamics::{CheckProgress, Dynamics};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
 
@@ -223,8 +223,8 @@ impl OrganizationRegistry {
     }
 
     /// Tests an organization, configured or not.
-    async fn inspect(&self, organization: &Organization) -> TestReport {
-        TestReport::new(organization, self.deps.dynamics.inspect(organization.access()).await)
+    async fn inspect(&self, organization: &Organization, progress: CheckProgress) -> TestReport {
+        TestReport::new(organization, self.deps.dynamics.inspect(organization.access(), progress).await)
     }
 
     /// Returns the current state of an organization, unless it was removed meanwhile.
@@ -275,10 +275,14 @@ impl Organizations for OrganizationRegistry {
         }
     }
 
-    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
+    async fn test(&self, id: &OrganizationId, progress: CheckProgress) -> Result<TestReport, OrganizationError> {
         let (known, organization) = self.lock(id).await?;
         drop(known);
-        Ok(self.inspect(&organization).await)
+        let report = self.inspect(&organization, progress).await;
+        if report.passed {
+            self.deps.dynamics.tested(&organization.access());
+        }
+        Ok(report)
     }
 
     async fn pause(&self, id: &OrganizationId) -> Result<OrganizationView, OrganizationError> {
@@ -311,7 +315,7 @@ impl Organizations for OrganizationRegistry {
         let organization =
             parse_document(&document, &self.config).map_err(|faults| OrganizationError::Invalid(faults.to_string()))?;
         let row = encrypted(id, &document, &self.vault)?;
-        let mut report = self.inspect(&organization).await;
+        let mut report = self.inspect(&organization, Arc::new(|_| ())).await;
         if !report.passed {
             return Err(OrganizationError::Untested(report));
         }

@@ -37,6 +37,15 @@ pub struct OrganizationView {
     pub oldest_seconds: Option<f64>,
     /// Requests of the last five minutes, by result.
     pub requests: RequestCounts,
+    /// Mean duration of its last requests in seconds; absent without one in the last five minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_seconds: Option<f64>,
+    /// Events that are over since the start of the worker.
+    #[serde(skip)]
+    pub finished: u64,
+    /// Those of them that became dead letters.
+    #[serde(skip)]
+    pub dead: u64,
     /// Time of its last event that succeeded, since the start of the worker; absent before the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
@@ -155,6 +164,9 @@ impl OrganizationView {
             waiting,
             oldest_seconds: health.oldest.age(now).map(|age| age.as_secs_f64()),
             requests: activity.map(|activity| activity.requests).unwrap_or_default(),
+            response_seconds: activity.and_then(|activity| activity.response_time).map(|time| time.as_secs_f64()),
+            finished: activity.map(|activity| activity.finished).unwrap_or_default(),
+            dead: activity.map(|activity| activity.dead).unwrap_or_default(),
             last_success: activity.and_then(|activity| activity.last_success),
             state: OrganizationState::new(&health, wait.and_then(|wait| now.saturating_add(wait).ok()), now),
             troubles: health.troubles(now),

@@ -88,6 +88,7 @@ impl Supervisor {
             options: self.options.clone(),
             queues: self.queues.clone(),
             deaths: self.deaths.clone(),
+            unsettled: Arc::new(()),
         });
         self.state.connected(context.clone());
         self.metrics.record(Measurement::BrokerConnected(true));
@@ -113,7 +114,12 @@ impl Supervisor {
             info!(broker = %place, "closing the connection to the broker");
             link.close().await;
         } else {
-            warn!(broker = %place, reason = %why, "lost the connection to the broker; reconnecting");
+            warn!(
+                broker = %place,
+                reason = %why,
+                unsettled = context.unsettled(),
+                "lost the connection to the broker; reconnecting; the broker redelivers the unsettled messages"
+            );
             // In the background, because a hanging broker must not delay the connection to its successor.
             tokio::spawn(async move { link.close().await });
         }

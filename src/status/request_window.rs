@@ -40,6 +40,8 @@ pub struct RequestWindow {
     of_all: LastRequests,
     /// Requests without an answer yet, by their numbers.
     under_way: HashMap<u64, (StepName, Instant)>,
+    /// Ends and durations of the last requests.
+    durations: VecDeque<(Instant, Duration)>,
     failing_since: Option<Instant>,
     throttling: Option<ThrottlingPeriod>,
 }
@@ -98,6 +100,7 @@ impl RequestWindow {
             of_steps: HashMap::new(),
             of_all: LastRequests::default(),
             under_way: HashMap::new(),
+            durations: VecDeque::new(),
             failing_since: None,
             throttling: None,
         }
@@ -119,6 +122,10 @@ impl RequestWindow {
         self.results.entry(end).or_insert_with(|| SlotCounts::new(slot)).add(slot);
         self.of_steps.entry(step).or_default().add(end, now);
         self.of_all.add(end, now);
+        if self.durations.len() >= LAST {
+            self.durations.pop_front();
+        }
+        self.durations.push_back((now, now.saturating_duration_since(began)));
         match end {
             RequestOutcome::Throttled => {
                 self.throttling.get_or_insert(ThrottlingPeriod { first: now, last: now }).last = now;
@@ -134,6 +141,13 @@ impl RequestWindow {
         for last in self.of_steps.values_mut().chain([&mut self.of_all]) {
             last.0.retain(|(_, end)| *end != RequestOutcome::Refused);
         }
+    }
+
+    /// Returns the mean duration of the last requests; `None` without one in the last five minutes.
+    pub fn response_time(&self, now: Instant) -> Option<Duration> {
+        let recent = self.durations.iter().filter(|(at, _)| now.saturating_duration_since(*at) < WINDOW);
+        let durations: Vec<Duration> = recent.map(|(_, took)| *took).collect();
+        durations.iter().sum::<Duration>().checked_div(u32::try_from(durations.len()).ok()?)
     }
 
     /// Returns the counts of the last five minutes.

@@ -37,8 +37,13 @@ async fn a_worker_stopped_while_the_broker_is_unreachable_exits_and_loses_nothin
     let worker = rig.worker();
     broker.kill9();
     eventually("an unready worker", async || worker.try_unready().await.is_some_and(|why| !why.is_empty())).await;
+    // One line for all of them, with their number.
+    let lost: Vec<_> = worker.lines().into_iter().filter(|line| line["unsettled"].is_u64()).collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    assert!(lost[0]["unsettled"].as_u64().unwrap() >= 1, "{lost:?}");
     worker.terminate();
     assert!(worker.exit().await.success());
+    assert!(!worker.logged("will redeliver it"), "{:?}", worker.lines());
 
     broker.restart();
     rig.bus.reconnect().await;

@@ -41,6 +41,7 @@ mod org_saved;
 mod org_test;
 mod page_browser;
 mod page_dead_letters;
+mod page_organizations;
 mod people_meanwhile;
 mod poison;
 mod postgres_worker;

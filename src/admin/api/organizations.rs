@@ -84,7 +84,7 @@ pub(super) const ROUTES: [ApiRoute; 7] = [
         verb: HttpVerb::Post,
         path: "/api/v1/organizations/{id}/test",
         name: "testOrganization",
-        summary: "Runs the `Test & Save` checks, then further checks. Changes nothing.",
+        summary: "Runs the `Test & Save` checks, then further checks. Unblocks a blocked organization if all pass; changes nothing else.",
         parameters: &[ID],
         body: None,
         answers: &[AnswerSpec::new(200, "Report of the test, passed or failed.", schema::<TestReport>)],
@@ -152,7 +152,7 @@ async fn show(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Res
 }
 
 async fn test(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<TestReport>, Problem> {
-    Ok(Json(parts.organizations.test(&read(id)?).await?))
+    Ok(Json(parts.organizations.test(&read(id)?, Arc::new(|_| ())).await?))
 }
 
 async fn pause(State(parts): State<Arc<ApiState>>, id: OrganizationIdPath) -> Result<Json<OrganizationView>, Problem> {

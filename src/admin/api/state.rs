@@ -15,6 +15,8 @@ use crate::admin::audit::AuditTrail;
 use crate::admin::deps::{StoreAcceptance, WorkerDirectory};
 use crate::admin::events::QueueNames;
 use crate::admin::history::History;
+use crate::admin::journal::ActivityJournal;
+use crate::admin::organization_history::OrganizationHistories;
 use crate::admin::status_board::StatusBoard;
 use crate::organizations::Organizations;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -50,6 +52,10 @@ pub struct ApiState {
     pub names: QueueNames,
     /// Counters of the last hour.
     pub history: History,
+    /// Troubles and takeovers of the last day.
+    pub journal: ActivityJournal,
+    /// Events of each organization in the last hours.
+    pub organization_history: OrganizationHistories,
     /// Troubles of organizations and faults of files.
     pub board: StatusBoard,
     /// Permits for concurrent requests.
@@ -119,6 +125,8 @@ impl ApiState {
             tracker,
             names,
             history: History::default(),
+            journal: ActivityJournal::default(),
+            organization_history: OrganizationHistories::default(),
             board: StatusBoard::default(),
             places: Semaphore::new(MOST_AT_ONCE),
             scrapes: Scrapes::default(),

@@ -1,7 +1,7 @@
 //! `GET /api/v1/status`, and the task that reads what it shows.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -48,7 +48,12 @@ pub(super) async fn keep(parts: Arc<ApiState>) {
         tick.tick().await;
         let report = timeout(LIMIT, parts.organizations.report()).await.ok();
         let organizations = parts.board.read(report);
-        let verdict = parts.status().verdict;
+        if !organizations.is_empty() {
+            parts.organization_history.add(&organizations, Instant::now());
+        }
+        let status = parts.status();
+        parts.journal.read(&status.reasons, &organizations, Timestamp::now());
+        let verdict = status.verdict;
         parts.metrics.set_status(verdict, parts.board.unidentified_files(), organizations.iter().map(gauges));
     }
 }

@@ -1,26 +1,81 @@
-//! *Activity*: actions of operators, newest first. Pure.
+//! *Activity*: actions of operators, replays and discards, troubles and takeovers, newest first. Pure.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::text;
+use super::dead_letters::jobs::jobs;
+use super::organizations::list;
+use super::{badge, text};
+use crate::admin::api::dead_letters::jobs::JobView;
 use crate::admin::audit::{AuditEntry, Identity};
+use crate::admin::journal::{JournalChange, JournalEntry};
+
+/// Content of the page; each list newest first.
+pub(super) struct ActivityView<'a> {
+    /// Actions of operators.
+    pub actions: &'a [AuditEntry],
+    /// Replays and discards.
+    pub jobs: &'a [JobView],
+    /// Troubles and takeovers.
+    pub happened: &'a [JournalEntry],
+    /// Present time.
+    pub now: Timestamp,
+}
 
 /// Renders the page.
-pub(super) fn activity(entries: &[AuditEntry], now: Timestamp) -> Markup {
+pub(super) fn activity(it: &ActivityView<'_>) -> Markup {
     html! {
         h1 { "Activity" }
-        p class="hint" { "Actions of operators since this worker started, at most the last 1,000." }
-        @if entries.is_empty() {
-            p class="empty" { "No actions yet." }
-        } @else {
-            div class="scroll" {
-                table {
-                    thead { tr {
-                        th scope="col" { "Time" } th scope="col" { "Action" } th scope="col" { "Subject" }
-                        th scope="col" class="number" { "Count" } th scope="col" { "Operator" }
-                    } }
-                    tbody { @for entry in entries { (row(entry, now)) } }
+        p class="hint" { "Actions of operators, and what happened by itself, since this worker started: at most the last 1,000 actions and 5,000 events." }
+        (jobs(it.jobs, it.now))
+        section aria-labelledby="actions" {
+            h2 id="actions" { "Actions of operators" }
+            @if it.actions.is_empty() {
+                p class="empty" { "No actions yet." }
+            } @else {
+                div class="scroll" tabindex="0" role="group" aria-labelledby="actions" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Time" } th scope="col" { "Action" } th scope="col" { "Subject" }
+                            th scope="col" class="number" { "Count" } th scope="col" { "Operator" }
+                        } }
+                        tbody { @for entry in it.actions { (row(entry, it.now)) } }
+                    }
+                }
+            }
+        }
+        section aria-labelledby="happened" {
+            h2 id="happened" { "Troubles and takeovers" }
+            @if it.happened.is_empty() {
+                p class="empty" { "None." }
+            } @else {
+                div class="scroll" tabindex="0" role="group" aria-labelledby="happened" {
+                    table {
+                        thead { tr { th scope="col" { "Time" } th scope="col" { "Organization" } th scope="col" { "Change" } } }
+                        tbody { @for entry in it.happened { (happened(entry, it.now)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn happened(entry: &JournalEntry, now: Timestamp) -> Markup {
+    let organization = match &entry.change {
+        JournalChange::Began(reason) | JournalChange::Ended(reason, _) => reason.organization_id.as_deref(),
+        JournalChange::Owner { organization, .. } => Some(organization.as_str()),
+    };
+    html! {
+        tr {
+            td class="when" { (text::moment(entry.at, now)) }
+            td { @match organization { Some(id) => a href=(list::address(id)) { (text::id(id)) }, None => "all" } }
+            td {
+                @match &entry.change {
+                    JournalChange::Began(reason) => { (badge::badge("bad", "began")) " " (text::foreign_text(&reason.cause)) },
+                    JournalChange::Ended(reason, began) => {
+                        (badge::badge("good", "over")) " " (text::foreign_text(&reason.cause)) " (after " (text::lasting(*began, entry.at)) ")"
+                    },
+                    JournalChange::Owner { from, to, .. } => { (badge::badge("calm", "takeover")) " now processed by " (text::id(to)) ", before by " (text::id(from)) },
                 }
             }
         }

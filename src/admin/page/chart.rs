@@ -14,6 +14,8 @@ pub(super) struct Chart<'a> {
     pub parts: &'a [&'a str],
     /// Bars, oldest first; `None` marks missing data.
     pub bars: Vec<Option<Vec<f64>>>,
+    /// Beginning of the chart, in words.
+    pub since: &'a str,
     /// Formatter of the scale's highest value.
     pub top: fn(f64) -> String,
 }
@@ -39,7 +41,7 @@ impl Chart<'_> {
                     }
                     line class="ground" x1="0" y1=(HEIGHT - 0.5) x2=(WIDTH) y2=(HEIGHT - 0.5) {}
                 }
-                p class="scale" aria-hidden="true" { span { "an hour ago" } span { "now" } }
+                p class="scale" aria-hidden="true" { span { (self.since) } span { "now" } }
             }
         }
     }
@@ -94,7 +96,9 @@ mod tests {
     fn chart(bars: Vec<Option<Vec<f64>>>) -> String {
         let top = |top: f64| format!("{top}");
         let summary = "<summary>".to_owned();
-        Chart { title: "Events", summary, parts: &["good", "bad"], bars, top }.draw().into_string()
+        Chart { title: "Events", summary, parts: &["good", "bad"], bars, since: "an hour ago", top }
+            .draw()
+            .into_string()
     }
 
     #[test]

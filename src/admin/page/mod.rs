@@ -21,4 +21,6 @@ mod words;
 pub use routes::{problems_as_pages, router};
 
 #[cfg(test)]
+pub(in crate::admin) use tests::sample_view;
+#[cfg(test)]
 mod tests;

@@ -9,12 +9,16 @@ use maud::{Markup, html};
 
 use super::chart::Chart;
 use super::layout::{PageHead, tone};
+use super::organizations::filter::OrganizationFilter;
+use super::organizations::list;
 use super::{badge, failure, text};
 use crate::admin::history::{MINUTES, Minute};
 use crate::organizations::OrganizationView;
 use crate::status::{StatusReason, WorkerStatus, WorkerVerdict};
 use crate::telemetry::metrics::QueueDepths;
 
+/// Most organizations shown, those in trouble first.
+const ORGANIZATIONS: usize = 20;
 /// Most reasons shown with the verdict.
 const REASONS: usize = 10;
 
@@ -84,7 +88,7 @@ fn reason_item(reason: &StatusReason, now: Timestamp) -> Markup {
     html! {
         li {
             p {
-                @if let Some(id) = &reason.organization_id { a href="/organizations" { (text::id(id)) } ": " }
+                @if let Some(id) = &reason.organization_id { a href=(list::address(id)) { (text::id(id)) } ": " }
                 (text::foreign_text(&reason.cause)) " (for " (text::lasting(reason.since, now)) ")"
             }
             @if !reason.advice.is_empty() { p class="advice" { (text::foreign_text(&reason.advice)) } }
@@ -141,6 +145,7 @@ fn events_chart(minutes: &[Option<Minute>]) -> Markup {
         ),
         parts: &["good", "calm", "bad"],
         bars: bars(minutes, |minute| vec![float(minute.succeeded), float(minute.skipped), float(minute.dead)]),
+        since: "an hour ago",
         top: text::rate,
     }
     .draw()
@@ -153,6 +158,7 @@ fn in_hand_chart(minutes: &[Option<Minute>]) -> Markup {
         summary: format!("At most {} in progress at once in the last hour.", text::counted(most, "event", "events")),
         parts: &["plain"],
         bars: bars(minutes, |minute| vec![float(minute.in_flight)]),
+        since: "an hour ago",
         top: text::rate,
     }
     .draw()
@@ -171,6 +177,7 @@ fn answers_chart(minutes: &[Option<Minute>]) -> Markup {
         summary,
         parts: &["plain"],
         bars: bars(minutes, |minute| vec![minute.request.map_or(0.0, |request| request.as_secs_f64())]),
+        since: "an hour ago",
         top: |seconds| text::span(Duration::try_from_secs_f64(seconds).unwrap_or_default()),
     }
     .draw()
@@ -192,9 +199,9 @@ fn organizations(it: &NowView<'_>) -> Markup {
                         thead { tr { th scope="col" { "Organization" } th scope="col" { "State" }
                             th scope="col" class="number" { "Requests" } th scope="col" class="number" { "Waiting" } } }
                         tbody {
-                            @for one in it.organizations {
+                            @for one in OrganizationFilter::default().apply(it.organizations).into_iter().take(ORGANIZATIONS) {
                                 tr {
-                                    th scope="row" { (text::id(&one.organization_id)) }
+                                    th scope="row" { a href=(list::address(&one.organization_id)) { (text::id(&one.organization_id)) } }
                                     td { (badge::state(&one.state)) }
                                     td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
                                     td class="number" {
@@ -204,6 +211,9 @@ fn organizations(it: &NowView<'_>) -> Markup {
                             }
                         }
                     }
+                }
+                @if let more @ 1.. = it.organizations.len().saturating_sub(ORGANIZATIONS) {
+                    p { a href="/organizations" { (text::count(more as u64)) " more" } }
                 }
             }
         }

@@ -12,7 +12,7 @@ use handoffd_engine::workflow::{
 use jiff::Timestamp;
 use maud::html;
 
-use super::activity::activity;
+use super::activity::{ActivityView, activity};
 use super::dead_letters::confirm::{DryRunForm, confirm};
 use super::dead_letters::edit::{EditForm, edit};
 use super::dead_letters::filter::FilterForm;
@@ -23,14 +23,19 @@ use super::dead_letters::tests::list_of;
 use super::events::EventList;
 use super::layout::{PageHead, PageTab, SignIn, page};
 use super::now::{NowView, now};
-use super::organizations::{OrganizationLine, organizations};
+use super::organizations::filter::OrganizationFilter;
+use super::organizations::list::{OrganizationList, head, list};
+use super::organizations::one::{OneOrganization, organization};
 use super::timeline::StoryContext;
 use super::{events, find};
 use crate::admin::api::dead_letters::DeadLetterSurvey;
 use crate::admin::api::dead_letters::jobs::JobView;
 use crate::admin::audit::{AuditAction, AuditEntry, Identity};
+use crate::admin::deps::WorkerView;
 use crate::admin::events::{EventAnswer, EventState, FoundEvent};
 use crate::admin::history::{MINUTES, Minute};
+use crate::admin::journal::{JournalChange, JournalEntry};
+use crate::admin::organization_tests::TestState;
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 use crate::status::{RequestCounts, StatusReason, WorkerStatus, WorkerVerdict};
 use crate::telemetry::metrics::QueueDepths;
@@ -104,7 +109,7 @@ pub(super) fn entry() -> DeadLetterEntry {
     }
 }
 
-fn view(state: OrganizationState) -> OrganizationView {
+pub(super) fn view(state: OrganizationState) -> OrganizationView {
     OrganizationView {
         organization_id: HOSTILE.to_owned(),
         environment_url: format!("javascript:{HOSTILE}"),
@@ -115,10 +120,18 @@ fn view(state: OrganizationState) -> OrganizationView {
         waiting: Some(3),
         oldest_seconds: None,
         requests: RequestCounts::default(),
+        response_seconds: Some(0.2),
+        finished: 7,
+        dead: 1,
         last_success: Some(at()),
         troubles: Vec::new(),
         worker: text(),
     }
+}
+
+/// Open organization with this ID.
+pub(in crate::admin) fn sample_view(id: &str) -> OrganizationView {
+    OrganizationView { organization_id: id.to_owned(), ..view(OrganizationState::Open) }
 }
 
 /// Head of a page while everything works.
@@ -287,7 +300,13 @@ fn names_are_never_markup_in_the_record() {
         subject: HOSTILE.to_owned(),
         count: 1200,
     };
-    let drawn = activity(&[entry], at()).into_string();
+    let reason =
+        StatusReason { organization_id: text(), cause: HOSTILE.to_owned(), advice: HOSTILE.to_owned(), since: at() };
+    let owner =
+        JournalChange::Owner { organization: HOSTILE.to_owned(), from: HOSTILE.to_owned(), to: HOSTILE.to_owned() };
+    let changes = [JournalChange::Began(reason.clone()), JournalChange::Ended(reason, at()), owner];
+    let happened = changes.map(|change| JournalEntry { at: at(), change });
+    let drawn = activity(&ActivityView { actions: &[entry], jobs: &[], happened: &happened, now: at() }).into_string();
     assert_harmless(&drawn);
     assert!(drawn.contains("discarded dead letters") && drawn.contains("1,200"), "{drawn}");
 }
@@ -302,10 +321,46 @@ fn names_are_never_markup_among_organizations() {
         advice: HOSTILE.to_owned(),
     };
     let report = TestReport { organization_id: HOSTILE.to_owned(), passed: false, checks: vec![check] };
-    let (paused, tested) = (view(OrganizationState::Paused { since: at() }), (at(), report));
-    let drawn = organizations(&[OrganizationLine { view: &paused, tested: Some(&tested) }], at());
-    assert_harmless(&drawn.0);
-    assert_eq!((drawn.0.matches("/resume").count(), drawn.0.matches("/pause").count()), (1, 0));
+    let paused = view(OrganizationState::Paused { since: at() });
+    let drawn = |session, state: &TestState| {
+        let tested = Some((at(), state));
+        organization(&OneOrganization { now: at(), session, view: &paused, rate: None, hours: &[None], tested }).0
+    };
+    let done = TestState::Done(report.clone());
+    for state in [&done, &TestState::Running(report.checks), &TestState::Failed(HOSTILE.to_owned())] {
+        assert_harmless(&drawn(SignIn::Open, state));
+    }
+    let buttons = |session| {
+        let drawn = drawn(session, &done);
+        (drawn.matches("/resume").count(), drawn.matches("/pause").count(), drawn.matches("/test").count())
+    };
+    assert_eq!((buttons(SignIn::Open), buttons(SignIn::Reader)), ((1, 0, 1), (0, 0, 0)));
+    let worker = WorkerView {
+        name: HOSTILE.to_owned(),
+        version: HOSTILE.to_owned(),
+        started_at: at(),
+        seen_at: at(),
+        state: HOSTILE.to_owned(),
+        organizations: 1,
+        in_flight: 0,
+    };
+    let blocked = OrganizationState::Blocked { since: at(), error: HOSTILE.to_owned(), advice: HOSTILE.to_owned() };
+    let all = [view(blocked), view(OrganizationState::Open)];
+    let filter = OrganizationFilter { text: HOSTILE.to_owned(), page: 1, ..OrganizationFilter::default() };
+    assert!(!head(&filter).0.contains("<script>"));
+    for (session, forms) in [(SignIn::Operator, 4), (SignIn::Reader, 0)] {
+        let (rate, is_tested): (&dyn Fn(&str) -> Option<f64>, &dyn Fn(&str) -> bool) = (&|_| Some(6.0), &|_| false);
+        let workers = Ok(std::slice::from_ref(&worker));
+        let drawn =
+            list(&OrganizationList { now: at(), filter: &filter, session, all: &all, rate, is_tested, workers });
+        assert_harmless(&drawn.0);
+        assert_eq!(drawn.0.matches("<form").count(), forms, "{}", drawn.0);
+        assert!(
+            drawn.0.contains("on hold") && drawn.0.contains("30 s") && drawn.0.contains("1 blocked"),
+            "{}",
+            drawn.0
+        );
+    }
     let whole = page(PageTab::Organizations, HOSTILE, &page_head(), &html! { h1 { "x" } });
     assert!(whole.0.contains("&lt;script&gt;alert(1)") && !whole.0.contains("<script>"));
 }

@@ -84,7 +84,7 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
     let by = Some(operator(Identity::Local, Some(&user())));
     let operation = Operation { selection, action, most: None, limits, by };
     let question = audited(&operation).filter(|_| asks).map(|(_, subject)| {
-        format!("Permanently delete the dead letters of this selection ({subject})? It can't be undone. Type yes:")
+        format!("Permanently delete the dead letters of this selection ({subject})? It can't be undone.")
     });
     Ok(Order { operation, form, question })
 }

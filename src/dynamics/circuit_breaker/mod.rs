@@ -200,6 +200,14 @@ impl CircuitBreaker {
         self.tell()
     }
 
+    /// Releases everything, because a test has shown that all that events need is there. A refusal of a request that began
+    /// before changes nothing.
+    pub(super) fn clear(&mut self, now: Instant) -> BreakerChange {
+        let Some(since) = self.cause().map(|cause| cause.since) else { return BreakerChange::None };
+        *self = Self { freed: Some(now), ..Self::default() };
+        BreakerChange::Released(now.saturating_duration_since(since))
+    }
+
     /// Records a refused probe.
     pub(super) fn probe_refused(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
         let asked = self.probe_at.take().is_some();

@@ -248,3 +248,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_passed_test_releases_block_and_steps_and_late_refusals_do_not_count() {
+    let now = Instant::now();
+    for (mut breaker, fault) in
+        [(held_by(&no_privilege(), now), no_privilege()), (blocked_by(&no_token(), now), no_token())]
+    {
+        let later = now + SECOND;
+        assert!(matches!(breaker.clear(later), BreakerChange::Released(held_for) if held_for == SECOND));
+        assert!(breaker.cause().is_none() && breaker.due().is_none());
+        assert!(matches!(breaker.entry(StepName::PostIncident, later), BreakerPermission::Free));
+        assert!(matches!(breaker.held(fault.step, &fault, now, later), BreakerChange::None));
+        assert!(breaker.cause().is_none(), "it began before");
+        assert!(matches!(breaker.clear(later), BreakerChange::None));
+        breaker.held(fault.step, &fault, later, later);
+        assert!(breaker.cause().is_some());
+    }
+}

@@ -191,6 +191,14 @@ impl Limiter {
         (if due { ProbeTurn::Now } else { ProbeTurn::Later }, state.unless_retired(change))
     }
 
+    /// Releases everything after a test that has passed.
+    pub(super) fn clear(&self, now: Instant) -> BreakerChange {
+        let mut state = self.lock();
+        let change = state.breaker.clear(now);
+        self.notify();
+        state.unless_retired(change)
+    }
+
     /// Records the result of a probe: success, a fault of the setup, or `None` for an inconclusive answer.
     pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> BreakerChange {
         let mut state = self.lock();

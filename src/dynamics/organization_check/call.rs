@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::credential;
 use super::fields::{self, CaseFields};
-use super::finding::Finding;
+use super::finding::{CheckProgress, Finding};
 use super::privileges::{self, held, needed};
 use super::reply::{self, CheckExchange, Rest};
 use super::request;
@@ -42,7 +42,12 @@ const LONGEST_TEST: Duration = Duration::from_secs(90);
 const MOST_ROWS: usize = 10;
 
 /// Runs the "Test & Save" checks, a token and then a read of cases, followed by checks of everything that events need.
-pub(in crate::dynamics) async fn inspect(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Vec<Finding> {
+pub(in crate::dynamics) async fn inspect(
+    wire: &DynamicsWire,
+    environment: &OrganizationEnvironment,
+    progress: &CheckProgress,
+) -> Vec<Finding> {
+    let mut findings = ReportedFindings { found: Vec::new(), progress };
     let bench = Bench { begun: Instant::now(), wire, environment, settings: &environment.access.settings };
     let (token, rest) = reply::token(&StepCall::new(wire, StepName::Probe, None).sign_in(environment).await);
     let known = &environment.access.credentials.credential;
@@ -50,15 +55,16 @@ pub(in crate::dynamics) async fn inspect(wire: &DynamicsWire, environment: &Orga
     if rest == Rest::IsSkipped {
         let mut skipped = reply::skipped(&token, &["probe"]);
         skipped.extend(reply::skipped(&token, &LATER));
-        return [token, credential].into_iter().chain(skipped).collect();
+        return findings.with([token, credential].into_iter().chain(skipped)).found;
     }
+    findings = findings.with([token, credential].into_iter());
     let (probe, rest) = reply::probe(bench.settings, &bench.ask(request::probe()).await);
     if rest == Rest::IsSkipped {
         let skipped = reply::skipped(&probe, &LATER);
-        return [token, credential, probe].into_iter().chain(skipped).collect();
+        return findings.with([probe].into_iter().chain(skipped)).found;
     }
     let fields = bench.fields().await;
-    let mut findings = vec![token, credential, probe];
+    findings.push(probe);
     findings.push(bench.owner().await);
     findings.push(bench.queue(fields.as_ref().ok()).await);
     findings.push(bench.fallback_customer().await);
@@ -74,7 +80,25 @@ pub(in crate::dynamics) async fn inspect(wire: &DynamicsWire, environment: &Orga
     findings.push(bench.description_limit().await);
     findings.push(reply::priority(bench.settings.default_priority, &bench.ask(request::priorities()).await));
     findings.push(bench.ticket_properties(fields).await);
-    findings
+    findings.found
+}
+
+/// Findings, each of which is reported when it is made.
+struct ReportedFindings<'a> {
+    found: Vec<Finding>,
+    progress: &'a CheckProgress,
+}
+
+impl ReportedFindings<'_> {
+    fn push(&mut self, finding: Finding) {
+        (self.progress)(&finding);
+        self.found.push(finding);
+    }
+
+    fn with(mut self, all: impl Iterator<Item = Finding>) -> Self {
+        all.for_each(|finding| self.push(finding));
+        self
+    }
 }
 
 struct Bench<'a> {

@@ -1,5 +1,7 @@
 //! Result of one check of a test.
 
+use std::sync::Arc;
+
 use handoffd_engine::workflow::{Fault, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +21,9 @@ pub struct Finding {
     /// Recommended action; empty if none is needed.
     pub advice: String,
 }
+
+/// Receiver of the checks of a test, each when it is done.
+pub type CheckProgress = Arc<dyn Fn(&Finding) + Send + Sync>;
 
 /// Halves of an organization's setup, as "Test & Save" divides it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]

@@ -16,4 +16,4 @@ mod request;
 mod secured;
 
 pub(super) use call::inspect;
-pub use finding::{CheckResult, Finding, SetupHalf};
+pub use finding::{CheckProgress, CheckResult, Finding, SetupHalf};

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::caught_panic::caught_at_once;
 use super::core::Worker;
+use super::settle::log_unsettled;
 use crate::event::{Decoded, Event, EventKey, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
 use crate::ports::metrics::Measurement;
@@ -63,7 +64,7 @@ impl Worker {
                 _ = self.retry_refused(delivery, "queue_refused").await;
             }
             Err(problem) => {
-                error!(error = %problem, "could not move an event; the broker will redeliver it");
+                log_unsettled(&problem, "could not move an event; the broker will redeliver it");
             }
         }
     }

@@ -54,7 +54,7 @@ impl Worker {
                 self.retry_refused(delivery, "destination_refused").await
             }
             Err(problem) => {
-                error!(error = %problem, "could not settle a message; the broker will redeliver it");
+                log_unsettled(&problem, "could not settle a message; the broker will redeliver it");
                 Disposition::Unacked
             }
         }
@@ -74,7 +74,7 @@ impl Worker {
                 Disposition::Acked
             }
             Err(problem) => {
-                error!(error = %problem, "could not move an event to a retry queue; returning it to its queue");
+                log_unsettled(&problem, "could not move an event to a retry queue; returning it to its queue");
                 report(delivery.requeue().await);
                 Disposition::Unacked
             }
@@ -233,7 +233,17 @@ enum AfterCopy {
 
 fn report(settled: Settled) {
     if settled == Settled::Lost {
-        warn!("could not acknowledge message; the broker will redeliver it");
+        debug!("could not acknowledge message; the broker will redeliver it");
+    }
+}
+
+/// Logs that a message was not settled. The loss of the connection has a line of its own, with the number of messages, so
+/// that the message's own is for those who debug.
+pub(super) fn log_unsettled(problem: &BusError, text: &str) {
+    if matches!(problem, BusError::Away | BusError::Broken { .. }) {
+        debug!(error = %problem, "{text}");
+    } else {
+        error!(error = %problem, "{text}");
     }
 }
 

@@ -193,6 +193,7 @@ fn delivery(
         body,
         routing_key,
         held,
+        _mark: context.unsettled.clone(),
     };
     Delivery::new(received, Box::new(Unacked(Arc::new(in_flight))))
 }

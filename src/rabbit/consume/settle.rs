@@ -28,6 +28,15 @@ pub(in crate::rabbit) struct ConsumeContext {
     pub options: Arc<RabbitOptions>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
+    /// Held once more by each unsettled message.
+    pub unsettled: Arc<()>,
+}
+
+impl ConsumeContext {
+    /// Returns the number of messages that are not settled yet.
+    pub(in crate::rabbit) fn unsettled(&self) -> usize {
+        Arc::strong_count(&self.unsettled).saturating_sub(1)
+    }
 }
 
 /// Message in flight, and the connection it arrived on: only there can it be acknowledged.
@@ -42,6 +51,8 @@ pub(super) struct RabbitMessage {
     pub routing_key: String,
     /// Channel of an organization's queue, which returns the message when it is closed; `None` for the inbox.
     pub held: Option<Arc<HeldChannel>>,
+    /// Mark of an unsettled message, which is only counted.
+    pub _mark: Arc<()>,
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! Counters and recent requests of one organization.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::metrics::{RequestChange, RequestOutcome};
@@ -14,6 +14,9 @@ use crate::status::{FailingRequests, RequestCounts, RequestWindow};
 
 /// Results of requests by label, in the order of [`index_of_result`].
 pub(super) const RESULTS: [&str; 5] = ["ok", "refused", "throttled", "failed", "timeout"];
+
+/// Index of the dead-lettered events among their ends; those before it succeeded or were skipped.
+const DEAD: usize = 2;
 
 /// Counters and recent requests of one organization.
 pub(super) struct OrganizationActivity {
@@ -28,6 +31,12 @@ pub(super) struct OrganizationActivity {
 pub struct ActivityReport {
     /// Requests of the last five minutes.
     pub requests: RequestCounts,
+    /// Mean duration of the last requests; `None` without one in the last five minutes.
+    pub response_time: Option<Duration>,
+    /// Events that are over since the start of the worker.
+    pub finished: u64,
+    /// Those of them that became dead letters.
+    pub dead: u64,
     /// Requests that fail, if half or more do.
     pub failing: Option<FailingRequests>,
     /// Time from which Dynamics throttles it without a success.
@@ -83,6 +92,9 @@ impl OrganizationActivity {
         let (mut window, now) = (self.window(), Instant::now());
         ActivityReport {
             requests: window.counts(now),
+            response_time: window.response_time(now),
+            finished: self.events[..=DEAD].iter().map(IntCounter::get).sum(),
+            dead: self.events[DEAD].get(),
             failing: window.failing(now),
             throttled: window.throttled_since(waits, now),
             last_success: *self.last_success.lock().unwrap_or_else(PoisonError::into_inner),

@@ -8,7 +8,7 @@ use handoffd::admin::api::dead_letters::DeadLetterService;
 use handoffd::admin::api::{ApiDeps, RunningServer, serve};
 use handoffd::admin::deps::{StoreAcceptance, StoreAccepted, WorkerDirectory, WorkerView};
 use handoffd::admin::events::QueueNames;
-use handoffd::organizations::{OrganizationError, OrganizationView, Organizations, TestReport};
+use handoffd::organizations::{CheckProgress, OrganizationError, OrganizationView, Organizations, TestReport};
 use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
@@ -280,7 +280,7 @@ impl Organizations for EmptyRegistry {
         Vec::new()
     }
 
-    async fn test(&self, id: &OrganizationId) -> Result<TestReport, OrganizationError> {
+    async fn test(&self, id: &OrganizationId, _: CheckProgress) -> Result<TestReport, OrganizationError> {
         Err(OrganizationError::Unknown(id.clone()))
     }
 

@@ -10,20 +10,25 @@ use crate::support::browser::{Browser, DESK, PHONE, Screen, TWICE};
 
 /// Script that finds machine-detectable faults, after WCAG 2.2 AA.
 const EXAMINE: &str = include_str!("examine.js");
+/// Variable with a copy of axe-core (`tests/browser.sh axe`), which examines the pages too.
+const AXE: &str = "HANDOFFD_TEST_AXE";
 /// Variable with a folder for screenshots, for `docs/screenshots`.
 const PICTURES: &str = "HANDOFFD_SCREENSHOTS";
 
 #[tokio::test]
 async fn every_page_is_accessible() {
     let Some(scene) = Scene::set().await else { return };
-    let browser = &scene.browser;
-    for path in pages(&scene) {
+    let (browser, axe) = (&scene.browser, axe());
+    for path in pages(&scene).await {
         for scheme in ["light", "dark"] {
             browser.prefers(scheme).await;
             browser.screen(DESK).await;
             browser.go(&path).await;
             let faults = browser.run(EXAMINE).await;
             assert_eq!(faults, serde_json::json!([]), "{path}, {scheme}");
+            if let Some(axe) = &axe {
+                assert_eq!(browser.run(axe).await, serde_json::json!([]), "axe-core: {path}, {scheme}");
+            }
         }
         for screen in [PHONE, TWICE] {
             browser.screen(screen).await;
@@ -42,7 +47,7 @@ async fn everything_works_without_a_script() {
     let Some(scene) = Scene::set().await else { return };
     let browser = &scene.browser;
     browser.without_scripts().await;
-    for (path, expected) in pages(&scene).into_iter().zip(EXPECTED) {
+    for (path, expected) in pages(&scene).await.into_iter().zip(EXPECTED) {
         browser.go(&path).await;
         browser.reads(expected).await;
         assert!(!browser.text().await.contains("Pause updates"), "{path}: a script ran");
@@ -66,20 +71,33 @@ async fn everything_works_without_a_script() {
     scene.rig.bus.outcomes(scene.refused.id(), 2).await;
 }
 
+/// Returns the script that runs axe-core, if there is a copy of it.
+fn axe() -> Option<String> {
+    let path = std::env::var_os(AXE)?;
+    let library = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let violation = "({ id, nodes }) => `${id}: ${nodes.map((it) => it.html.slice(0, 120)).join(' | ')}`";
+    Some(format!("{library};\nreturn axe.run().then((result) => result.violations.map({violation}));"))
+}
+
 /// Expected text of each page.
-const EXPECTED: [&str; 8] = [
+const EXPECTED: [&str; 11] = [
     "Running normally",
     "Enter the ID of a session",
     "Create the case",
     "By reason, organization and error",
     "Message content",
     "Replay 1 dead letter?",
+    "Body (JSON)",
+    "Empty in",
     "Concurrent requests",
+    "Next attempt",
     "Actions of operators",
 ];
 
-fn pages(scene: &Scene) -> Vec<String> {
+async fn pages(scene: &Scene) -> Vec<String> {
     let id = scene.refused.id();
+    let (_, letters) = scene.worker().api("GET", "/dead-letters", None).await;
+    let letter = letters[0]["letter_id"].as_str().expect("a dead letter").to_owned();
     vec![
         "/".to_owned(),
         "/find".to_owned(),
@@ -87,7 +105,10 @@ fn pages(scene: &Scene) -> Vec<String> {
         "/dead-letters".to_owned(),
         format!("/dead-letters/show?id={id}"),
         format!("/dead-letters/confirm?act=replay&id={id}"),
+        format!("/dead-letters/edit?letter={letter}"),
         "/organizations".to_owned(),
+        "/organizations/show?organization=org_acme".to_owned(),
+        "/events".to_owned(),
         "/activity".to_owned(),
     ]
 }
@@ -102,7 +123,7 @@ async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
 }
 
 async fn the_keyboard_leads_to_the_content(browser: &Browser) {
-    browser.go("/organizations").await;
+    browser.go("/organizations/show?organization=org_acme").await;
     let focus = "const it = document.activeElement; return it.id || it.className || it.textContent";
     browser.types(Key::Tab).await;
     assert_eq!(browser.run(focus).await, "skip");

@@ -173,7 +173,7 @@ fn pager(it: &DeadLetterList<'_>) -> Markup {
     let to = |page: usize, word: &str| html! { button formaction="/dead-letters" name="page" value=(page) { (word) } };
     html! {
         @if total > PER_PAGE as u64 {
-            div class="tools" {
+            div class="actions" {
                 @if it.page > 1 { (to(1, "Newest")) (to(it.page - 1, "Newer")) }
                 span { (text::count(first as u64 + 1)) " to " (text::count(last as u64)) " of " (text::count(total)) }
                 @if (last as u64) < total { (to(it.page + 1, "Older")) }

@@ -11,14 +11,14 @@ use uuid::Uuid;
 use crate::admin::api::ApiState;
 use crate::admin::api::requester::Requester;
 use crate::admin::audit::Identity;
+use crate::admin::organization_tests::OrganizationTests;
 use crate::admin::page::layout::{PageHead, SignIn};
-use crate::organizations::TestReport;
 
 /// State of the page's routes.
 pub(super) struct PageState {
     pub(super) parts: Arc<ApiState>,
     /// Last test of each organization that was made from the page.
-    pub(super) tests: Mutex<BTreeMap<String, (Timestamp, TestReport)>>,
+    pub(super) tests: OrganizationTests,
     /// Final phases of the events that jobs have replayed.
     ended: Mutex<BTreeMap<Uuid, BTreeMap<usize, Phase>>>,
 }
@@ -26,7 +26,7 @@ pub(super) struct PageState {
 impl PageState {
     /// Starts without a test.
     pub(super) fn new(parts: &Arc<ApiState>) -> Self {
-        Self { parts: Arc::clone(parts), tests: Mutex::default(), ended: Mutex::default() }
+        Self { parts: Arc::clone(parts), tests: OrganizationTests::default(), ended: Mutex::default() }
     }
 
     /// Returns the state shown in the header of every page.
@@ -61,9 +61,5 @@ impl PageState {
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.retain(|job, _| self.parts.letters.jobs.get(*job).is_some());
         ended.insert(job, phases);
-    }
-
-    pub(super) fn tests(&self) -> BTreeMap<String, (Timestamp, TestReport)> {
-        self.tests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
