@@ -51,6 +51,10 @@ pub(super) struct Link {
     acked: Mutex<Option<Instant>>,
     ended: CancellationToken,
     why: OnceLock<String>,
+    /// Held once more by each unsettled message.
+    unsettled: Arc<()>,
+    /// Number of unsettled messages at the end.
+    lost: OnceLock<usize>,
 }
 
 /// Reason for which there is no line.
@@ -102,6 +106,8 @@ impl Link {
             acked: Mutex::default(),
             ended: CancellationToken::new(),
             why: OnceLock::new(),
+            unsettled: Arc::new(()),
+            lost: OnceLock::new(),
         })
     }
 
@@ -187,7 +193,19 @@ impl Link {
     pub(super) fn end(&self, why: &str) {
         // The first reason is the cause, later ones are its consequences.
         let _ = self.why.set(why.to_owned());
+        // Before the messages learn of it and are dropped.
+        let _ = self.lost.set(Arc::strong_count(&self.unsettled) - 1);
         self.ended.cancel();
+    }
+
+    /// Returns the mark that an unsettled message holds.
+    pub(super) fn unsettled(&self) -> Arc<()> {
+        self.unsettled.clone()
+    }
+
+    /// Returns the number of messages that were unsettled when the line ended.
+    pub(super) fn lost(&self) -> usize {
+        self.lost.get().copied().unwrap_or_default()
     }
 
     /// Cancelled when the line ends.

@@ -88,7 +88,6 @@ impl Supervisor {
             options: self.options.clone(),
             queues: self.queues.clone(),
             deaths: self.deaths.clone(),
-            unsettled: Arc::new(()),
         });
         self.state.connected(context.clone());
         self.metrics.record(Measurement::BrokerConnected(true));
@@ -117,7 +116,7 @@ impl Supervisor {
             warn!(
                 broker = %place,
                 reason = %why,
-                unsettled = context.unsettled(),
+                unsettled = link.lost(),
                 "lost the connection to the broker; reconnecting; the broker redelivers the unsettled messages"
             );
             // In the background, because a hanging broker must not delay the connection to its successor.

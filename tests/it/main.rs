@@ -82,4 +82,5 @@ mod support;
 mod topology_command;
 mod traced;
 mod traces;
+mod verdict_table;
 mod why;

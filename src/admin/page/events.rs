@@ -30,7 +30,7 @@ pub(super) fn events(list: &EventList<'_>) -> Markup {
         @if list.events.is_empty() {
             p class="empty" role="status" { "No matching events" @if list.next.is_some() { " on this page" } "." }
         } @else {
-            div class="scroll" {
+            div class="scroll" tabindex="0" role="group" aria-label="Events" {
                 table {
                     thead { tr {
                         th scope="col" { "Since" } th scope="col" { "State" } th scope="col" { "Event" }

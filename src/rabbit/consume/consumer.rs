@@ -193,7 +193,7 @@ fn delivery(
         body,
         routing_key,
         held,
-        _mark: context.unsettled.clone(),
+        _mark: context.link.unsettled(),
     };
     Delivery::new(received, Box::new(Unacked(Arc::new(in_flight))))
 }

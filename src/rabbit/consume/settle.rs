@@ -28,15 +28,6 @@ pub(in crate::rabbit) struct ConsumeContext {
     pub options: Arc<RabbitOptions>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
-    /// Held once more by each unsettled message.
-    pub unsettled: Arc<()>,
-}
-
-impl ConsumeContext {
-    /// Returns the number of messages that are not settled yet.
-    pub(in crate::rabbit) fn unsettled(&self) -> usize {
-        Arc::strong_count(&self.unsettled).saturating_sub(1)
-    }
 }
 
 /// Message in flight, and the connection it arrived on: only there can it be acknowledged.
