@@ -17,7 +17,7 @@ pub struct ActivityJournal(Mutex<Notes>);
 
 #[derive(Default)]
 struct Notes {
-    entries: VecDeque<JournalEntry>,
+    entries: VecDeque<ActivityEntry>,
     /// Present troubles by what identifies them, with their starts.
     present: BTreeMap<TroubleId, (Timestamp, StatusReason)>,
     /// Workers by organization.
@@ -29,7 +29,7 @@ type TroubleId = (Option<String>, String);
 
 /// Something that happened by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct JournalEntry {
+pub(crate) struct ActivityEntry {
     /// Time at which it was seen.
     pub(crate) at: Timestamp,
     /// Change.
@@ -63,7 +63,7 @@ impl ActivityJournal {
     }
 
     /// Returns the newest entries, newest first.
-    pub(super) fn newest(&self, most: usize) -> Vec<JournalEntry> {
+    pub(super) fn newest(&self, most: usize) -> Vec<ActivityEntry> {
         self.notes().entries.iter().rev().take(most).cloned().collect()
     }
 
@@ -79,13 +79,13 @@ impl Notes {
             let id = (reason.organization_id.clone(), reason.cause.replace(|it: char| it.is_ascii_digit(), ""));
             let known = before.remove(&id);
             if known.is_none() && !self.present.contains_key(&id) {
-                self.add(JournalEntry { at: now, change: JournalChange::Began(reason.clone()) });
+                self.add(ActivityEntry { at: now, change: JournalChange::Began(reason.clone()) });
             }
             let began = known.map_or(now, |(began, _)| began);
             self.present.insert(id, (began, reason.clone()));
         }
         for (began, reason) in before.into_values() {
-            self.add(JournalEntry { at: now, change: JournalChange::Ended(reason, began) });
+            self.add(ActivityEntry { at: now, change: JournalChange::Ended(reason, began) });
         }
     }
 
@@ -97,7 +97,7 @@ impl Notes {
             match self.owners.insert(organization.clone(), to.clone()) {
                 Some(from) if from != *to => {
                     let change = JournalChange::Owner { organization, from, to: to.clone() };
-                    self.add(JournalEntry { at: now, change });
+                    self.add(ActivityEntry { at: now, change });
                 }
                 _ => {}
             }
@@ -107,7 +107,7 @@ impl Notes {
         }
     }
 
-    fn add(&mut self, entry: JournalEntry) {
+    fn add(&mut self, entry: ActivityEntry) {
         if self.entries.len() >= MOST {
             self.entries.pop_front();
         }
@@ -139,7 +139,7 @@ mod tests {
         let faulty = reason(None, "faulty file acme.toml");
         journal.read(&[reason(Some("a"), "3 of 5 requests failed"), faulty.clone()], &[], second(1));
         journal.read(&[reason(Some("a"), "4 of 6 requests failed"), faulty.clone()], &[], second(2));
-        journal.read(&[faulty.clone()], &[], second(3));
+        journal.read(std::slice::from_ref(&faulty), &[], second(3));
         journal.read(&[faulty.clone(), reason(Some("a"), "1 of 2 requests failed")], &[], second(4));
         let found: Vec<_> = journal.newest(9).into_iter().map(|entry| (entry.at, entry.change)).collect();
         assert_eq!(found.len(), 4);
@@ -157,7 +157,7 @@ mod tests {
         }
         let (organization, from, to) = ("org_acme".to_owned(), "one".to_owned(), "two".to_owned());
         let change = JournalChange::Owner { organization, from, to };
-        assert_eq!(journal.newest(9), [JournalEntry { at: second(3), change }]);
+        assert_eq!(journal.newest(9), [ActivityEntry { at: second(3), change }]);
     }
 
     #[test]

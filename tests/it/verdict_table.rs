@@ -66,6 +66,7 @@ async fn shown(rig: &Rig, cause: &'static str, injected: Instant, text: &str) ->
     let lines = worker.lines();
     let loud = lines.iter().filter(is_loud).filter(|line| line["message"] != "insecure setting");
     let log = loud.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).next_back().unwrap_or_default();
+    println!("{cause}: {verdict} after {after:?}");
     Row { cause, verdict, after, metric, log }
 }
 
@@ -84,7 +85,7 @@ async fn refusals(rows: &mut Vec<Row>) {
         ),
         (
             "the environment's firewall refuses",
-            "*",
+            "incidents.create",
             json!({ "status": 403, "code": "0x80095ffe", "message": "IP address is blocked." }),
             1,
             "blocked",
@@ -104,7 +105,7 @@ async fn refusals(rows: &mut Vec<Row>) {
     rows.push(shown(&rig, "the secret is refused or has ended", Instant::now(), "blocked").await);
     let rig = plan().start().await;
     let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 90 });
-    rig.crm.fault(&json!({ "operation": "*", "times": null, "fault": answer }));
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": answer }));
     rig.bus.publish_all(&events(1)).await;
     let mut row = shown(&rig, "throttled, after its first minute", Instant::now(), "throttled").await;
     row.after = row.after.saturating_sub(Duration::from_secs(60));

@@ -100,7 +100,7 @@ const PURE: &[&str] = &[
     "admin/page/dead_letters/",
     "admin/page/link.rs",
     "admin/page/now.rs",
-    "admin/page/organizations.rs",
+    "admin/page/organizations/mod.rs",
     "admin/page/text.rs",
     "admin/page/timeline.rs",
     "admin/page/words.rs",

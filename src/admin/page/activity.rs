@@ -8,7 +8,7 @@ use super::organizations::list;
 use super::{badge, text};
 use crate::admin::api::dead_letters::jobs::JobView;
 use crate::admin::audit::{AuditEntry, Identity};
-use crate::admin::journal::{JournalChange, JournalEntry};
+use crate::admin::journal::{ActivityEntry, JournalChange};
 
 /// Content of the page; each list newest first.
 pub(super) struct ActivityView<'a> {
@@ -17,7 +17,7 @@ pub(super) struct ActivityView<'a> {
     /// Replays and discards.
     pub jobs: &'a [JobView],
     /// Troubles and takeovers.
-    pub happened: &'a [JournalEntry],
+    pub happened: &'a [ActivityEntry],
     /// Present time.
     pub now: Timestamp,
 }
@@ -60,7 +60,7 @@ pub(super) fn activity(it: &ActivityView<'_>) -> Markup {
     }
 }
 
-fn happened(entry: &JournalEntry, now: Timestamp) -> Markup {
+fn happened(entry: &ActivityEntry, now: Timestamp) -> Markup {
     let organization = match &entry.change {
         JournalChange::Began(reason) | JournalChange::Ended(reason, _) => reason.organization_id.as_deref(),
         JournalChange::Owner { organization, .. } => Some(organization.as_str()),

@@ -24,7 +24,7 @@ use super::events::EventList;
 use super::layout::{PageHead, PageTab, SignIn, page};
 use super::now::{NowView, now};
 use super::organizations::filter::OrganizationFilter;
-use super::organizations::list::{OrganizationList, head, list};
+use super::organizations::list::{OrganizationListPage, head, list};
 use super::organizations::one::{OneOrganization, organization};
 use super::timeline::StoryContext;
 use super::{events, find};
@@ -34,7 +34,7 @@ use crate::admin::audit::{AuditAction, AuditEntry, Identity};
 use crate::admin::deps::WorkerView;
 use crate::admin::events::{EventAnswer, EventState, FoundEvent};
 use crate::admin::history::{MINUTES, Minute};
-use crate::admin::journal::{JournalChange, JournalEntry};
+use crate::admin::journal::{ActivityEntry, JournalChange};
 use crate::admin::organization_tests::TestState;
 use crate::organizations::{CheckResult, Finding, OrganizationState, OrganizationView, Origin, SetupHalf, TestReport};
 use crate::status::{RequestCounts, StatusReason, WorkerStatus, WorkerVerdict};
@@ -305,7 +305,7 @@ fn names_are_never_markup_in_the_record() {
     let owner =
         JournalChange::Owner { organization: HOSTILE.to_owned(), from: HOSTILE.to_owned(), to: HOSTILE.to_owned() };
     let changes = [JournalChange::Began(reason.clone()), JournalChange::Ended(reason, at()), owner];
-    let happened = changes.map(|change| JournalEntry { at: at(), change });
+    let happened = changes.map(|change| ActivityEntry { at: at(), change });
     let drawn = activity(&ActivityView { actions: &[entry], jobs: &[], happened: &happened, now: at() }).into_string();
     assert_harmless(&drawn);
     assert!(drawn.contains("discarded dead letters") && drawn.contains("1,200"), "{drawn}");
@@ -349,10 +349,10 @@ fn names_are_never_markup_among_organizations() {
     let filter = OrganizationFilter { text: HOSTILE.to_owned(), page: 1, ..OrganizationFilter::default() };
     assert!(!head(&filter).0.contains("<script>"));
     for (session, forms) in [(SignIn::Operator, 4), (SignIn::Reader, 0)] {
-        let (rate, is_tested): (&dyn Fn(&str) -> Option<f64>, &dyn Fn(&str) -> bool) = (&|_| Some(6.0), &|_| false);
+        let (rate, is_tested) = (&|_: &str| Some(6.0), &|_: &str| false);
         let workers = Ok(std::slice::from_ref(&worker));
         let drawn =
-            list(&OrganizationList { now: at(), filter: &filter, session, all: &all, rate, is_tested, workers });
+            list(&OrganizationListPage { now: at(), filter: &filter, session, all: &all, rate, is_tested, workers });
         assert_harmless(&drawn.0);
         assert_eq!(drawn.0.matches("<form").count(), forms, "{}", drawn.0);
         assert!(

@@ -93,7 +93,9 @@ impl ArrayText {
         let mut text = String::new();
         if self.is_csv {
             text.push_str(if self.entries == 0 { csv::HEAD } else { "" });
-            entries.iter().for_each(|entry| text.push_str(&csv::line(entry)));
+            for entry in entries {
+                text.push_str(&csv::line(entry));
+            }
             self.entries += entries.len().max(1);
             return text;
         }

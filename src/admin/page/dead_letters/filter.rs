@@ -67,7 +67,10 @@ impl FilterForm {
     pub(crate) fn command(&self, verb: &str) -> String {
         let mut command = format!("handoffd dead-letters {verb}");
         for (name, value) in self.pairs() {
-            command += &if name == "all" { " --all".to_owned() } else { format!(" --{name} {}", quoted(value)) };
+            command.extend([" --", name]);
+            if name != "all" {
+                command.extend([" ", &quoted(value)]);
+            }
         }
         command
     }

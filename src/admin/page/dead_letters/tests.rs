@@ -99,7 +99,7 @@ pub(in crate::admin::page) fn list_of<'a>(
     DeadLetterList { now: at(), filter, session, survey, page: 1, picks: &[], jobs: &[] }
 }
 
-/// What became of replayed events stays to be read, in numbers.
+/// Numbers of replayed events by what became of them stay to be read.
 #[test]
 fn a_replay_is_summed_up() {
     let replayed = || DeadLetterEntry::default().with(OperationResult::Replayed);

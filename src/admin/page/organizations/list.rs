@@ -14,7 +14,7 @@ use crate::organizations::{OrganizationState, OrganizationView};
 pub(crate) const PER_PAGE: usize = 100;
 
 /// Content of the page.
-pub(crate) struct OrganizationList<'a> {
+pub(crate) struct OrganizationListPage<'a> {
     /// Present time.
     pub now: Timestamp,
     /// Filter and order.
@@ -60,7 +60,7 @@ pub(crate) fn head(filter: &OrganizationFilter) -> Markup {
 }
 
 /// Renders the part that is refreshed.
-pub(crate) fn list(it: &OrganizationList<'_>) -> Markup {
+pub(crate) fn list(it: &OrganizationListPage<'_>) -> Markup {
     let found = it.filter.apply(it.all);
     let first = (it.filter.page - 1).saturating_mul(PER_PAGE);
     let shown: Vec<&OrganizationView> = found.iter().copied().skip(first).take(PER_PAGE).collect();
@@ -91,7 +91,7 @@ fn counts(all: &[OrganizationView]) -> Markup {
     }
 }
 
-fn table(it: &OrganizationList<'_>, shown: &[&OrganizationView]) -> Markup {
+fn table(it: &OrganizationListPage<'_>, shown: &[&OrganizationView]) -> Markup {
     let is_shared = it.all.iter().any(|view| view.worker.is_some());
     html! {
         table class="stack organizations" {
@@ -109,7 +109,7 @@ fn table(it: &OrganizationList<'_>, shown: &[&OrganizationView]) -> Markup {
     }
 }
 
-fn row(it: &OrganizationList<'_>, view: &OrganizationView, is_shared: bool) -> Markup {
+fn row(it: &OrganizationListPage<'_>, view: &OrganizationView, is_shared: bool) -> Markup {
     let rate = (it.rate)(&view.organization_id);
     html! {
         tr {
@@ -146,7 +146,7 @@ fn cause(view: &OrganizationView) -> Markup {
     }
 }
 
-fn pager(it: &OrganizationList<'_>, found: usize, first: usize, shown: usize) -> Markup {
+fn pager(it: &OrganizationListPage<'_>, found: usize, first: usize, shown: usize) -> Markup {
     let page = it.filter.page;
     html! {
         p class="actions" {
@@ -157,7 +157,7 @@ fn pager(it: &OrganizationList<'_>, found: usize, first: usize, shown: usize) ->
     }
 }
 
-fn workers(it: &OrganizationList<'_>) -> Markup {
+fn workers(it: &OrganizationListPage<'_>) -> Markup {
     html! {
         @if it.workers != Ok(&[]) {
             section aria-labelledby="workers" {

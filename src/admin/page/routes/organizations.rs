@@ -19,7 +19,7 @@ use crate::admin::api::requester::audit;
 use crate::admin::audit::AuditAction;
 use crate::admin::page::layout::PageTab;
 use crate::admin::page::organizations::filter::OrganizationFilter;
-use crate::admin::page::organizations::list::{OrganizationList, address, head, list as drawn};
+use crate::admin::page::organizations::list::{OrganizationListPage, address, head, list as drawn};
 use crate::admin::page::organizations::one::{OneOrganization, organization};
 use crate::organizations::OrganizationError;
 
@@ -36,7 +36,7 @@ pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): Ra
     let all = page.parts.organizations.list().await;
     let workers = timeout(WORKERS, page.parts.workers.workers()).await;
     let workers = workers.unwrap_or_else(|_| Err("the store does not answer".to_owned()));
-    let body = drawn(&OrganizationList {
+    let body = drawn(&OrganizationListPage {
         now: Timestamp::now(),
         filter: &filter,
         session: page.session(),
