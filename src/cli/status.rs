@@ -1,16 +1,20 @@
 //! `status`: verdict on the running worker, organizations in trouble, what waits.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::remote::Remote;
 use super::shell::{CommandError, block_on, pretty, print};
 use super::table::{cell, table};
 use crate::config::Config;
 
+/// Longest wait for the verdict; a worker that hangs must not look like one that takes its time.
+const LIMIT: Duration = Duration::from_secs(8);
 /// Organizations with the most waiting events that are listed.
 const MOST: usize = 5;
 
@@ -54,7 +58,8 @@ impl StatusReport {
     /// Asks the worker; `None` without one.
     async fn read(config: &Config) -> Result<Option<Self>> {
         let Some(remote) = Remote::find(config).await? else { return Ok(None) };
-        let status = remote.get("/api/v1/status").await?;
+        let status = timeout(LIMIT, remote.get("/api/v1/status")).await;
+        let status = status.with_context(|| format!("the worker does not answer within {} s", LIMIT.as_secs()))??;
         let status = status.context("the worker has no /api/v1/status; it is older than this command")?;
         let organizations = remote.get("/api/v1/organizations").await?.unwrap_or_default();
         let organizations = organizations["organizations"].as_array().cloned().unwrap_or_default();

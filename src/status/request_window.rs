@@ -26,7 +26,7 @@ const FEWEST: u64 = 5;
 const OVERDUE: Duration = Duration::from_secs(10);
 /// Time without an answer after which a single request is enough for a judgement, unless its operation succeeded
 /// lately.
-const HANGS: Duration = Duration::from_secs(30);
+const HANGS: Duration = Duration::from_secs(12);
 /// Longest time between two throttled requests of one period of throttling.
 const THROTTLE_GAP: Duration = Duration::from_secs(15);
 

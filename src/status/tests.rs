@@ -244,7 +244,7 @@ fn a_request_that_hangs_fails_before_its_time_out() {
 fn a_single_request_that_hangs_shows_where_nothing_succeeds() {
     let mut stage = Stage::new();
     stage.begins(PostIncident, 1);
-    assert_eq!(stage.after(29).failing(), None);
+    assert_eq!(stage.after(11).failing(), None);
     assert_eq!(stage.after(1).failing(), Some((Some(PostIncident), 1, 1)));
     stage.ends(PostIncident, &[(Answered, 1)]);
     assert_eq!(stage.failing(), None);

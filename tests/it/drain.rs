@@ -30,7 +30,7 @@ async fn a_worker_stopped_under_load_leaves_the_rest_to_the_next_one() {
 async fn a_worker_stopped_while_the_broker_is_unreachable_exits_and_loses_nothing() {
     let broker = Broker::start();
     let rig = rig_on(&broker).start().await;
-    rig.crm.environment().configure(&json!({ "latency_ms": 1500 })).unwrap();
+    rig.crm.environment().configure(&json!({ "latency_ms": 20_000 })).unwrap();
     let events = chats(10);
     rig.bus.publish_all(&events).await;
     in_hand(&rig).await;
@@ -41,6 +41,7 @@ async fn a_worker_stopped_while_the_broker_is_unreachable_exits_and_loses_nothin
     let lost: Vec<_> = worker.lines().into_iter().filter(|line| line["unsettled"].is_u64()).collect();
     assert_eq!(lost.len(), 1, "{lost:?}");
     assert!(lost[0]["unsettled"].as_u64().unwrap() >= 1, "{lost:?}");
+    rig.crm.environment().configure(&json!({ "latency_ms": 0 })).unwrap();
     worker.terminate();
     assert!(worker.exit().await.success());
     assert!(!worker.logged("will redeliver it"), "{:?}", worker.lines());

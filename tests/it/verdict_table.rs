@@ -167,9 +167,9 @@ async fn broker(rows: &mut Vec<Row>) {
         let rig = rig_on(&broker).start().await;
         let injected = Instant::now();
         if is_killed {
-            broker.kill9()
+            broker.kill9();
         } else {
-            broker.stop()
+            broker.stop();
         }
         rows.push(shown(&rig, cause, injected, "broker").await);
     }
