@@ -154,6 +154,7 @@ impl Killing<'_> {
         self.rig.start_worker(&self.name()).ready().await;
         let mut outcomes = self.outcomes(&event, copies).await;
         if self.successor == Successor::AnotherWhileSuspended {
+            self.rig.worker().counts("handoffd_organizations_owned", "", 1).await;
             wake(&worker).await;
             outcomes = self.rig.bus.outcomes(event.id(), outcomes.len()).await;
             worker.kill9();

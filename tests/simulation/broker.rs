@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announcement, Delivery, Received};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::destinations::Windows;
 use super::flaw::Flaw;
 use super::in_flight::InFlight;
+use super::inbox::InboxConsumer;
 use super::message::{Message, Place, UnsettledMessage, reverse};
 use super::organization_queues::OrganizationQueues;
 use super::publish::Stalled;
@@ -87,21 +87,13 @@ pub struct State {
     numbers: u64,
     /// Time of the last delivery, and the number of deliveries at that time.
     moment: (Duration, u32),
-    consumers: Vec<InboxConsumer>,
+    pub consumers: Vec<InboxConsumer>,
     /// Time at which a process last ended, or lost or regained its connection.
-    disturbed: Duration,
+    pub disturbed: Duration,
     /// Time at which the connection is re-established.
     away_until: Option<Instant>,
     /// Time before which the inbox is not consumed.
     pub inbox_from: Duration,
-}
-
-struct InboxConsumer {
-    life: ProcessLife,
-    to: UnboundedSender<Delivery>,
-    /// True until a message arrives that was never delivered before; messages are delivered one at a time until then.
-    careful: bool,
-    since: Duration,
 }
 
 impl Broker {
@@ -157,25 +149,6 @@ impl Broker {
         self.deliver();
     }
 
-    pub fn consume_inbox(self: &Arc<Self>, life: ProcessLife) -> UnboundedReceiver<Delivery> {
-        let (to, receiver) = unbounded_channel();
-        let since = self.scene.elapsed();
-        if !life.is_stopped() {
-            self.look(|state| {
-                state.consumers.retain(|consumer| !consumer.life.is_over());
-                state.consumers.push(InboxConsumer { life, to, careful: true, since });
-            });
-        }
-        self.deliver();
-        receiver
-    }
-
-    /// Ends the stream of a process's inbox.
-    pub fn stop_consuming_inbox(&self, life: &ProcessLife) {
-        life.stop();
-        self.look(|state| state.consumers.retain(|consumer| consumer.life.id != life.id));
-    }
-
     /// Returns true if the connection breaks now. The limit keeps the delivery limit from dominating the runs.
     pub fn breaks(&self) -> bool {
         self.scene.fails(BREAKS) && self.look(|state| state.notes.disconnections < MOST_BREAKS)
@@ -196,43 +169,6 @@ impl Broker {
 
     pub fn connection(&self, life: &ProcessLife) -> CancellationToken {
         self.look(|state| life.connection(&state.connection))
-    }
-
-    /// Ends the connection of one process. Its messages in flight are redelivered to others.
-    pub fn cut(self: &Arc<Self>, life: &ProcessLife, why: &'static str) {
-        let shuffled = self.shuffles && self.scene.happens(0.5);
-        self.scene.log(|| format!("process {}: {why}", life.id));
-        let now = self.scene.elapsed();
-        self.look(|state| {
-            state.notes.disconnections += 1;
-            state.disturbed = now;
-            state.organizations.end_consumers_of(life.id);
-            let of_it = |flying: &UnsettledMessage| flying.process == life.id;
-            let tags: Vec<u64> = state.flying.iter().filter(|(_, it)| of_it(it)).map(|(tag, _)| *tag).collect();
-            let mut back: Vec<_> = tags.iter().filter_map(|tag| state.flying.remove(tag)).collect();
-            if shuffled {
-                reverse(&mut back);
-            }
-            for flying in back {
-                state.check_hold(&flying);
-                state.take_back(flying, true);
-            }
-        });
-        life.cut();
-        self.deliver();
-    }
-
-    /// Returns the number of consumers of an organization's queue.
-    pub fn consumers(&self, organization: &OrganizationId) -> usize {
-        self.look(|state| state.organizations.consumers_of(organization))
-    }
-
-    /// Lets a process go on.
-    pub fn wake_process(self: &Arc<Self>, life: &ProcessLife) {
-        life.wake();
-        let now = self.scene.elapsed();
-        self.look(|state| state.disturbed = now);
-        self.wake();
     }
 
     pub fn ack(self: &Arc<Self>, tag: u64) {
@@ -360,48 +296,6 @@ impl State {
         is_endless
     }
 
-    fn deliver_inbox(&mut self, broker: &Arc<Broker>) {
-        if broker.scene.elapsed() < self.inbox_from {
-            return;
-        }
-        for nth in 0..self.consumers.len() {
-            self.deliver_inbox_to(nth, broker);
-        }
-        // The next message goes to another one.
-        if self.consumers.len() > 1 {
-            self.consumers.rotate_left(1);
-        }
-    }
-
-    fn deliver_inbox_to(&mut self, nth: usize, broker: &Arc<Broker>) {
-        loop {
-            let Some(consumer) = self.consumers.get_mut(nth).filter(|consumer| !consumer.life.is_over()) else {
-                return;
-            };
-            let process = consumer.life.id;
-            // A suspended process does not connect again.
-            if consumer.life.is_frozen() && consumer.life.is_cut() {
-                return;
-            }
-            let is_its = |flying: &&UnsettledMessage| flying.place == Place::Inbox && flying.process == process;
-            let flying = self.flying.values().filter(is_its).count();
-            let prefetch = if consumer.careful { 1 } else { broker.prefetch };
-            if flying >= prefetch {
-                return;
-            }
-            let Some((number, message)) = self.ready.pop_first() else {
-                consumer.careful &= flying > 0;
-                return;
-            };
-            consumer.careful &= message.deliveries > 0;
-            let (life, to) = (consumer.life.clone(), consumer.to.clone());
-            let redelivered = message.deliveries > 0;
-            let delivery = self.deliver_to(broker, life, (Place::Inbox, 0), (number, message), redelivered);
-            // A process that died may still receive the message; it is returned when the connection ends.
-            _ = to.send(delivery);
-        }
-    }
-
     /// Delivers a message to a consumer.
     pub fn deliver_to(
         &mut self,
@@ -429,7 +323,7 @@ impl State {
     }
 
     /// Returns a message to its old position.
-    fn take_back(&mut self, flying: UnsettledMessage, counts: bool) {
+    pub fn take_back(&mut self, flying: UnsettledMessage, counts: bool) {
         let UnsettledMessage { mut message, place, number, .. } = flying;
         match place {
             Place::Inbox => {
@@ -447,7 +341,7 @@ impl State {
         }
     }
 
-    fn check_hold(&mut self, flying: &UnsettledMessage) {
+    pub fn check_hold(&mut self, flying: &UnsettledMessage) {
         if flying.held() > LONGEST_HOLD {
             let place = &flying.place;
             let text = format!("{}: held for {:?} from {place:?}", flying.message.name(), flying.held());

@@ -14,7 +14,7 @@ use handoffd_engine::workflow::{Fault, Receipt, Remedy, Settings, Step, StepName
 use tokio::time::sleep;
 
 use super::environment::{Environment, Moment};
-use super::fleet_member::FleetTable;
+use super::fleet_table::FleetTable;
 use super::ledger::Ledger;
 use super::people::at_once;
 use super::scene::{ProcessLife, RunContext};

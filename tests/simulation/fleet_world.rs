@@ -7,7 +7,8 @@ use handoffd_engine::ports::bus::Bus;
 use tokio::time::{sleep, timeout};
 
 use super::checks;
-use super::fleet_member::{FleetMember, FleetTable, LEASE};
+use super::fleet_member::FleetMember;
+use super::fleet_table::{FleetTable, LEASE};
 use super::scene::{Diary, ProcessLife, TROUBLE_ENDS};
 use super::world::{ACTIVITY_ENDS, LONGEST_RUN, LOOK, Process, Report, STOP, World};
 

@@ -21,7 +21,7 @@ use super::bus::FakeBus;
 use super::checks;
 use super::destination::{Destinations, FakeCrm};
 use super::destinations::Windows;
-use super::fleet_member::FleetTable;
+use super::fleet_table::FleetTable;
 use super::ledger::Ledger;
 use super::people::{operator, reps};
 use super::scene::{Diary, ProcessLife, RunContext, TROUBLE_ENDS};
