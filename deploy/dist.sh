@@ -10,10 +10,12 @@ PATH=$PATH:${HOME:-/root}/.cargo/bin
 OUT=$PWD/target/dist
 VERSION=$(sed -n '/^\[workspace.package\]/,/^version/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 NAME=handoffd-$VERSION-$(uname -m)-linux
+# Limit for the stripped worker, in MiB.
+LARGEST=25
 
 main() {
   local need
-  for need in cargo git objcopy objdump dpkg-deb python3; do
+  for need in cargo git objcopy objdump strings dpkg-deb python3; do
     command -v "$need" >/dev/null || fail "$need is missing (Debian, Ubuntu: git binutils dpkg python3; cargo: rustup)"
   done
   python3 -c 'import tomllib' 2>/dev/null || fail "python3 is older than 3.11"
@@ -21,12 +23,15 @@ main() {
   SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
   export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
   umask 022
-  [ -n "${BUILT:-}" ] || build
+  PREBUILT=${BUILT:-}
+  [ -n "$PREBUILT" ] || build
   BUILT=$(realpath "$BUILT")
   rm -rf "$OUT"
   mkdir -p "$OUT"
   strip_symbols handoffd
   strip_symbols dynamics-simulator
+  small_enough
+  [ -n "${PREBUILT:-}" ] || without_paths_of_this_machine
   python3 deploy/sbom.py "$OUT/handoffd" >"$OUT/$NAME.cdx.json"
   deploy/debian/build.sh "$OUT/handoffd" "$OUT/handoffd_${VERSION/-/\~}_$(dpkg --print-architecture).deb"
   tarball
@@ -37,8 +42,11 @@ main() {
 
 # The folders of this machine become part of no executable, and of no symbols: Rust's and those of C sources in crates.
 build() {
-  local home=${CARGO_HOME:-$HOME/.cargo} flags
+  local home=${CARGO_HOME:-$HOME/.cargo} sysroot flags
+  sysroot=$(rustc --print sysroot)
   flags=("--remap-path-prefix=$PWD=/usr/src/handoffd" "--remap-path-prefix=$home=/usr/src/cargo")
+  # Holds the standard library's sources where they are installed.
+  flags+=("--remap-path-prefix=$sysroot=/usr/src/rust")
   export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/usr/src/handoffd -ffile-prefix-map=$home=/usr/src/cargo"
   CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins
   BUILT=target/release
@@ -48,6 +56,22 @@ strip_symbols() {
   objcopy --only-keep-debug "$BUILT/$1" "$OUT/$1.debug"
   chmod 644 "$OUT/$1.debug"
   (cd "$OUT" && objcopy --strip-all --add-gnu-debuglink="$1.debug" "$BUILT/$1" "$1")
+}
+
+small_enough() {
+  local bytes
+  bytes=$(stat -c %s "$OUT/handoffd")
+  [ "$bytes" -le $((LARGEST * 1024 * 1024)) ] || fail "handoffd has $bytes bytes without symbols, more than $LARGEST MiB"
+}
+
+# Searches executables and symbols for the folders that the build knew.
+without_paths_of_this_machine() {
+  local path file
+  for path in "$PWD" "${CARGO_HOME:-$HOME/.cargo}" "$(rustc --print sysroot)" "$HOME/" "${TMPDIR:-/tmp}/rustc"; do
+    for file in "$OUT"/{handoffd,dynamics-simulator}{,.debug}; do
+      ! grep -qaF -e "$path" "$file" || fail "$file contains $path: $(strings -a "$file" | grep -F -e "$path" | head -n 1)"
+    done
+  done
 }
 
 tarball() {
