@@ -11,10 +11,10 @@ CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (r
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: ## runs the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves everything running
+demo: ## runs the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves everything running; WORKERS=3 runs three on PostgreSQL and kills one
 	@echo "demo: building (takes some minutes the first time)"
 	$(CARGO) build --bins --example demo
-	$(CARGO) run --quiet --example demo -- $(if $(KEEP),--keep)
+	$(CARGO) run --quiet --example demo -- $(if $(WORKERS),--workers $(WORKERS),$(if $(KEEP),--keep))
 
 demo-stop: ## stops what `make demo KEEP=1` left running
 	$(CARGO) run --quiet --example demo -- stop

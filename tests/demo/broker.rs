@@ -5,14 +5,15 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicConsumeOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueBindOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
 use serde_json::Value;
 
 use crate::say;
@@ -24,6 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Delays of the demonstration's retry queues.
 pub const DELAYS: [&str; 3] = ["1s", "5s", "30s"];
+
+/// Organizations of the demonstration with several workers, by the names of their environments; the first two are those of the
+/// demonstration with one.
+pub const ORGANIZATIONS: [&str; 6] = ["acme", "globex", "initech", "soylent", "vandelay", "wonka"];
 
 /// Broker to use.
 pub struct Broker {
@@ -48,6 +53,8 @@ pub struct Names {
     pub dead_letters: String,
     /// Prefix of the retry queues.
     pub retry: String,
+    /// Prefix of the organizations' queues.
+    pub organizations: String,
 }
 
 impl Broker {
@@ -88,12 +95,37 @@ impl Broker {
         _ = script(project).arg("stop").arg(place.join("broker")).stderr(Stdio::null()).status();
     }
 
+    /// Publishes events with the keys that OpenCX uses, and waits for the broker's confirms.
+    pub async fn publish(&self, events: &[(String, Value)]) -> Result<()> {
+        let connection = connect(&self.url).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let mut confirms = Vec::new();
+        for (key, event) in events {
+            let (exchange, body) = (self.names.events.as_str(), event.to_string());
+            let properties =
+                BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(2);
+            let options = BasicPublishOptions::default();
+            confirms.push(
+                channel
+                    .basic_publish(exchange.into(), key.as_str().into(), options, body.as_bytes(), properties)
+                    .await?,
+            );
+        }
+        for confirm in confirms {
+            ensure!(matches!(confirm.await?, Confirmation::Ack(None)), "the broker did not take an event");
+        }
+        connection.close(200, "done".into()).await?;
+        Ok(())
+    }
+
     async fn delete(&self) -> Result<()> {
         let connection = connect(&self.url).await?;
         let channel = connection.create_channel().await?;
-        let Names { events, outcomes, work, dead_letters, retry } = &self.names;
+        let Names { events, outcomes, work, dead_letters, retry, organizations } = &self.names;
         let retries = DELAYS.map(|delay| format!("{retry}.{delay}"));
-        for queue in [work, dead_letters].into_iter().chain(&retries) {
+        let organizations = ORGANIZATIONS.map(|name| format!("{organizations}.org_{name}"));
+        for queue in [work, dead_letters].into_iter().chain(&retries).chain(&organizations) {
             channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await?;
         }
         for exchange in [events, outcomes] {
@@ -132,6 +164,7 @@ impl Names {
             work: format!("{prefix}.events"),
             dead_letters: format!("{prefix}.dead-letters"),
             retry: format!("{prefix}.retry"),
+            organizations: format!("{prefix}.organization"),
         }
     }
 }

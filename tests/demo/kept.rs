@@ -32,7 +32,7 @@ pub fn release(stage: &mut Stage) -> Result<()> {
         "processes": stage.processes.ids().map(|(name, id)| json!({"name": name, "id": id})).collect::<Vec<_>>(),
         "url": broker.url,
         "private": broker.private,
-        "names": [names.events, names.outcomes, names.work, names.dead_letters, names.retry],
+        "names": [names.events, names.outcomes, names.work, names.dead_letters, names.retry, names.organizations],
     });
     std::fs::write(stage.folder.join(STATE), kept.to_string())?;
     stage.processes.release();
@@ -53,12 +53,12 @@ pub async fn stop(project: &Path) -> Result<()> {
             terminate(id);
         }
     }
-    let [events, outcomes, work, dead_letters, retry] =
-        [0, 1, 2, 3, 4].map(|at| state["names"][at].as_str().unwrap_or_default().to_owned());
+    let [events, outcomes, work, dead_letters, retry, organizations] =
+        [0, 1, 2, 3, 4, 5].map(|at| state["names"][at].as_str().unwrap_or_default().to_owned());
     let broker = Broker {
         url: state["url"].as_str().unwrap_or_default().to_owned(),
         private: state["private"].as_str().map(PathBuf::from),
-        names: Names { events, outcomes, work, dead_letters, retry },
+        names: Names { events, outcomes, work, dead_letters, retry, organizations },
     };
     broker.clear(project).await;
     std::fs::remove_dir_all(&folder).context("cannot remove .demo")?;

@@ -1,7 +1,7 @@
 //! `make demo`: runs the real worker between a real broker and a simulated Dynamics 365, and verifies the result.
 //!
 //! Without arguments it runs everything and cleans up; `--keep` leaves everything running, in `.demo`; `stop` ends
-//! that.
+//! that. `--workers N` runs N workers on one PostgreSQL instead, and kills one of them.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -9,7 +9,10 @@ mod broker;
 mod costs;
 mod dynamics;
 mod event;
+mod fleet;
+mod fleet_events;
 mod kept;
+mod postgres;
 mod processes;
 mod report;
 mod samples;
@@ -47,8 +50,11 @@ async fn main() -> ExitCode {
     let result = match argument.as_deref() {
         None => demonstrate(&project, Keep::Nothing).await,
         Some("--keep") => demonstrate(&project, Keep::Running).await,
+        Some("--workers") => fleet::demonstrate(&project, std::env::args().nth(2)).await,
         Some("stop") => kept::stop(&project).await,
-        Some(other) => Err(anyhow::anyhow!("unknown argument `{other}`; expected none, `--keep` or `stop`")),
+        Some(other) => {
+            Err(anyhow::anyhow!("unknown argument `{other}`; expected none, `--keep`, `--workers` or `stop`"))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -166,6 +172,7 @@ fn read_files(project: &Path) -> Result<BTreeMap<&'static str, EventFile>> {
     names.map(|name| Ok((name, EventFile::read(project, name)?))).collect()
 }
 
+/// Waits for a signal, or until the demonstration has taken too long.
 async fn interrupted() -> anyhow::Error {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {

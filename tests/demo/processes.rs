@@ -42,8 +42,13 @@ impl Processes {
 
     /// Starts one of the project's executables.
     pub fn start(&mut self, name: &'static str, arguments: &[&str]) -> Result<()> {
+        self.start_as(name, name, arguments)
+    }
+
+    /// Starts one of the project's executables under another name, which its log has too.
+    pub fn start_as(&mut self, name: &'static str, program: &str, arguments: &[&str]) -> Result<()> {
         let log = File::create(self.log(name))?;
-        let mut command = executable(name)?;
+        let mut command = executable(program)?;
         command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         if let Some(guard) = self.guard.as_mut().and_then(|guard| guard.stdin.as_mut()) {
@@ -62,6 +67,15 @@ impl Processes {
     pub fn ended(&mut self) -> Option<&'static str> {
         let has_ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
         self.running.iter_mut().find_map(|(name, child)| has_ended(child).then_some(*name))
+    }
+
+    /// Kills a process, as a machine that loses its power does.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        let at = self.running.iter().position(|(other, _)| *other == name).with_context(|| format!("no {name}"))?;
+        let (_, mut child) = self.running.remove(at);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
     }
 
     /// Process ids, by name.

@@ -116,7 +116,9 @@ impl Stage {
             bail!("{name} has exited:\n{}", self.last_words(name));
         }
         if Instant::now() > deadline {
-            bail!("timed out waiting for {what}:\n{}", self.last_words("handoffd"));
+            let workers = self.processes.ids().map(|(name, _)| name).filter(|name| *name != "dynamics-simulator");
+            let words: Vec<String> = workers.map(|name| self.last_words(name)).collect();
+            bail!("timed out waiting for {what}:\n{}", words.join("\n\n"));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         Ok(())
@@ -142,6 +144,7 @@ outcomes_exchange = "{outcomes}"
 queue = "{work}"
 dead_letter_queue = "{dead_letters}"
 retry_queue_prefix = "{retry}"
+organization_queue_prefix = "{organizations}"
 
 [worker]
 resolution_wait = "1s"
@@ -168,6 +171,7 @@ directory = "{folder}/organizations"
             work = names.work,
             dead_letters = names.dead_letters,
             retry = names.retry,
+            organizations = names.organizations,
             authority = dynamics.environments["acme"],
         );
         std::fs::write(self.config(), text)?;
@@ -175,13 +179,17 @@ directory = "{folder}/organizations"
     }
 
     fn write_organizations(&self, dynamics: &Dynamics) -> Result<()> {
+        SECRETS.iter().try_for_each(|(name, secret)| self.write_organization(dynamics, name, secret))
+    }
+
+    /// Writes an organization's file and its secret.
+    pub fn write_organization(&self, dynamics: &Dynamics, name: &str, secret: &str) -> Result<()> {
         let folder = self.folder.join("organizations");
         std::fs::create_dir_all(&folder)?;
-        for (name, secret) in SECRETS {
-            let secret_file = folder.join(format!("{name}.secret"));
-            std::fs::write(&secret_file, secret)?;
-            let text = format!(
-                r#"organization_id = "org_{name}"
+        let secret_file = folder.join(format!("{name}.secret"));
+        std::fs::write(&secret_file, secret)?;
+        let text = format!(
+            r#"organization_id = "org_{name}"
 environment_url = "{url}"
 tenant_id = "11111111-1111-1111-1111-111111111111"
 client_id = "22222222-2222-2222-2222-222222222222"
@@ -189,11 +197,10 @@ client_secret = {{ file = "{secret}" }}
 default_owner_id = "33333333-3333-3333-3333-333333333333"
 default_queue_id = "44444444-4444-4444-4444-444444444444"
 "#,
-                url = dynamics.environments[name],
-                secret = secret_file.display(),
-            );
-            std::fs::write(folder.join(format!("{name}.toml")), text)?;
-        }
+            url = dynamics.environments[name],
+            secret = secret_file.display(),
+        );
+        std::fs::write(folder.join(format!("{name}.toml")), text)?;
         Ok(())
     }
 
