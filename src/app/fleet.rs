@@ -191,6 +191,10 @@ impl FleetHost for WorkerHost {
         self.dynamics.let_go(organization);
     }
 
+    async fn reports(&self, organizations: &[OrganizationId]) -> Vec<(OrganizationId, String)> {
+        self.registry.owner_reports(organizations).await
+    }
+
     fn state(&self, organization: &OrganizationId) -> Option<String> {
         self.dynamics.handover(organization)
     }

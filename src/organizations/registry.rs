@@ -20,13 +20,14 @@ use tracing::{debug, error, info, warn};
 use super::document::parse_document;
 use super::files::{Loaded, read};
 use super::known::KnownOrganizations;
+use super::observer::OrganizationObserver;
 use super::operations::{OrganizationError, Organizations, OrganizationsReport};
 use super::organization::Organization;
 use super::queues::OrganizationQueueKeeper;
 use super::reports::report_changes;
 use super::saved::{encrypted, named, reencrypted};
 use super::vault::Vault;
-use super::view::{OrganizationFacts, OrganizationView, TestReport, shadowed};
+use super::view::{OrganizationView, TestReport, shadowed};
 use crate::config::{Config, EnvironmentVariables};
 use crate::dynamics::{CheckProgress, Dynamics};
 use crate::rabbit::Rabbit;
@@ -42,6 +43,7 @@ pub struct OrganizationRegistry {
     vault: Vault,
     deps: RegistryDeps,
     queues: OrganizationQueueKeeper,
+    observer: OrganizationObserver,
     known: Mutex<KnownOrganizations>,
     /// True once the store has been read.
     loaded: AtomicBool,
@@ -69,7 +71,14 @@ impl OrganizationRegistry {
         known.read_files(files, true);
         let vault = Vault::of(&config.organizations);
         let queues = OrganizationQueueKeeper::keep(deps.store.clone(), deps.broker.clone());
-        Arc::new(Self { config, env, vault, deps, queues, known: Mutex::new(known), loaded: false.into() })
+        let observer = OrganizationObserver {
+            dynamics: deps.dynamics.clone(),
+            broker: deps.broker.clone(),
+            metrics: deps.metrics.clone(),
+            fleet: deps.fleet.clone(),
+            unreported: std::sync::Mutex::default(),
+        };
+        Arc::new(Self { config, env, vault, deps, queues, observer, known: Mutex::new(known), loaded: false.into() })
     }
 
     /// Loads the store and applies the first list. A store that can't be read yet is retried later
@@ -233,18 +242,15 @@ impl OrganizationRegistry {
         organization: &Organization,
         known: &KnownOrganizations,
     ) -> Result<OrganizationView, OrganizationError> {
-        let (RegistryDeps { dynamics, broker, metrics, .. }, id) = (&self.deps, &organization.settings.organization_id);
-        let limiter = dynamics.condition(id).ok_or_else(|| OrganizationError::Unknown(id.clone()))?;
-        let facts = OrganizationFacts {
-            paused: known.pauses.get(id).copied(),
-            waiting: metrics.waiting(id),
-            missing_queue: broker.missing_queue(id),
-            faulty: known.faults.of(organization.source.file()),
-            activity: metrics.activity(id, limiter.wait.is_some()),
-            ages: metrics.event_ages(id),
-            worker: self.deps.fleet.owner(id),
-        };
-        Ok(OrganizationView::new(organization, limiter, facts))
+        let id = &organization.settings.organization_id;
+        self.observer.view(organization, known).ok_or_else(|| OrganizationError::Unknown(id.clone()))
+    }
+
+    /// Returns the reports on these organizations, which this worker owns, as text for the other workers.
+    pub async fn owner_reports(&self, organizations: &[OrganizationId]) -> Vec<(OrganizationId, String)> {
+        let known = self.known.lock().await;
+        let report = |id: &OrganizationId| Some((id.clone(), self.observer.report(id, &known)?));
+        organizations.iter().filter_map(report).collect()
     }
 
     fn views(&self, known: &KnownOrganizations) -> Vec<OrganizationView> {

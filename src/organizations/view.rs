@@ -1,17 +1,14 @@
 //! Organizations and their tests as operators see them.
 
-use std::time::Instant;
-
-use handoffd_engine::worker::EventAges;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::organization::Organization;
 use super::origin::Origin;
-use crate::dynamics::{CheckResult, Finding, LimiterStatus, SetupHalf};
-use crate::status::{BlockReport, OldestEvent, OrganizationHealth, RequestCounts, StatusReason};
-use crate::telemetry::metrics::ActivityReport;
+use super::owner_report::Reported;
+use crate::dynamics::{CheckResult, Finding, SetupHalf};
+use crate::status::{BlockReport, OrganizationHealth, RequestCounts, StatusReason};
 
 /// Organization as lists show it. Holds no secret and no customer text.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -25,22 +22,25 @@ pub struct OrganizationView {
     /// Availability for events.
     #[serde(flatten)]
     pub state: OrganizationState,
-    /// Limit of concurrent requests to Dynamics now.
-    pub concurrency: usize,
-    /// Number of requests to Dynamics in flight.
-    pub under_way: usize,
+    /// Limit of concurrent requests to Dynamics now; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<usize>,
+    /// Number of requests to Dynamics in flight; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub under_way: Option<usize>,
     /// Number of events waiting in its queue; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<u64>,
     /// Age of its oldest unfinished event in seconds, 0 without any; absent if unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest_seconds: Option<f64>,
-    /// Requests of the last five minutes, by result.
-    pub requests: RequestCounts,
+    /// Requests of the last five minutes, by result; absent if unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestCounts>,
     /// Mean duration of its last requests in seconds; absent without one in the last five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_seconds: Option<f64>,
-    /// Events that are over since the start of the worker.
+    /// Events that are over since the start of the worker that owns it.
     #[serde(skip)]
     pub finished: u64,
     /// Those of them that became dead letters.
@@ -53,6 +53,9 @@ pub struct OrganizationView {
     /// Everything that is wrong with it; `state` is the first of it.
     #[serde(skip)]
     pub troubles: Vec<StatusReason>,
+    /// True if the worker that owns it reports it as blocked; `None` if this worker owns it, or the state is unknown.
+    #[serde(skip)]
+    pub blocked_elsewhere: Option<bool>,
     /// Name of the worker that processes its events; null without other workers, or while there is none.
     pub worker: Option<String>,
 }
@@ -105,6 +108,8 @@ pub enum OrganizationState {
         /// Recommended action.
         advice: String,
     },
+    /// Unknown: another worker owns it, or none does, and none has reported its state lately.
+    Unknown,
 }
 
 /// Report of an organization's test.
@@ -129,81 +134,46 @@ pub(super) fn shadowed(file: &Origin) -> Finding {
     }
 }
 
-/// State of an organization that the broker and the registry know.
+/// Facts about an organization that every worker knows by itself.
 pub(super) struct OrganizationFacts {
     /// Start of the pause, if an operator paused it.
     pub(super) paused: Option<Timestamp>,
     /// Number of events waiting in its queue, if it is known.
     pub(super) waiting: Option<u64>,
-    /// Name of its queue, if it is missing and may not be declared, and the time at which this was found.
-    pub(super) missing_queue: Option<(String, Timestamp)>,
-    /// Start and text of the faults of its file, if its last valid version is in effect.
-    pub(super) faulty: Option<(Timestamp, String)>,
-    /// Recent requests.
-    pub(super) activity: Option<ActivityReport>,
-    /// Arrivals of its oldest unfinished events.
-    pub(super) ages: EventAges,
     /// Name of the worker that owns it.
     pub(super) worker: Option<String>,
 }
 
 impl OrganizationView {
-    /// Derives the view of an organization from its limiter and the other facts.
-    pub(super) fn new(organization: &Organization, limiter: LimiterStatus, facts: OrganizationFacts) -> Self {
-        let now = Timestamp::now();
-        let (waiting, activity, worker) = (facts.waiting, facts.activity, facts.worker.clone());
-        let (concurrency, under_way, wait) = (limiter.concurrency, limiter.under_way, limiter.wait);
-        let id = organization.settings.organization_id.to_string();
-        let health = health(id.clone(), limiter, facts, now);
+    /// Derives the view of an organization from the report on it and the other facts.
+    pub(super) fn new(organization: &Organization, reported: Reported, facts: OrganizationFacts) -> Self {
+        let OrganizationFacts { paused, waiting, worker } = facts;
+        let (now, id) = (Timestamp::now(), organization.settings.organization_id.to_string());
+        let (report, unreported, is_elsewhere) = match reported {
+            Reported::Here(report) => (report, None, false),
+            Reported::Elsewhere(report) => (report, None, true),
+            Reported::Nowhere(here, since) => (here, Some(since), true),
+        };
+        let known = unreported.is_none().then_some(&report);
+        let health = report.health(id.clone(), paused, unreported);
         Self {
             organization_id: id,
             environment_url: organization.settings.environment_url.clone(),
             source: organization.source.clone(),
-            concurrency,
-            under_way,
+            concurrency: known.map(|report| report.concurrency),
+            under_way: known.map(|report| report.under_way),
             waiting,
             oldest_seconds: health.oldest.age(now).map(|age| age.as_secs_f64()),
-            requests: activity.map(|activity| activity.requests).unwrap_or_default(),
-            response_seconds: activity.and_then(|activity| activity.response_time).map(|time| time.as_secs_f64()),
-            finished: activity.map(|activity| activity.finished).unwrap_or_default(),
-            dead: activity.map(|activity| activity.dead).unwrap_or_default(),
-            last_success: activity.and_then(|activity| activity.last_success),
-            state: OrganizationState::new(&health, wait.and_then(|wait| now.saturating_add(wait).ok()), now),
+            requests: known.map(|report| report.requests),
+            response_seconds: report.response_seconds,
+            finished: report.finished,
+            dead: report.dead,
+            last_success: report.last_success,
+            blocked_elsewhere: known.filter(|_| is_elsewhere).map(|report| report.blocked.is_some()),
+            state: OrganizationState::new(&health, report.throttled_until, now),
             troubles: health.troubles(now),
             worker,
         }
-    }
-}
-
-/// Gathers what the troubles of an organization follow from.
-fn health(
-    organization_id: String,
-    limiter: LimiterStatus,
-    facts: OrganizationFacts,
-    now: Timestamp,
-) -> OrganizationHealth {
-    let at = |instant: Instant| {
-        now.saturating_sub(Instant::now().saturating_duration_since(instant)).unwrap_or(Timestamp::MIN)
-    };
-    let missing = facts.missing_queue.map(|(queue, since)| BlockReport {
-        since,
-        error: format!("the queue `{queue}` is missing, and broker.declare is false"),
-        advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then.".to_owned(),
-    });
-    let refused = limiter.cause.map(|cause| BlockReport {
-        since: at(cause.since),
-        error: cause.fault.message.clone(),
-        advice: cause.fault.advice.clone(),
-    });
-    let failing = facts.activity.and_then(|activity| activity.failing);
-    OrganizationHealth {
-        organization_id,
-        paused: facts.paused,
-        blocked: missing.or(refused),
-        faulty: facts.faulty,
-        throttled: facts.activity.and_then(|activity| activity.throttled).map(at),
-        failing: failing.map(|failing| (at(failing.since), failing.step, failing.counts)),
-        oldest: OldestEvent::new(facts.ages, facts.waiting, now),
     }
 }
 
@@ -227,6 +197,7 @@ impl OrganizationState {
         }
         match health.degradation(now).next().map(advised) {
             Some((since, error, advice)) => Self::Degraded { since, error, advice },
+            None if health.unreported.is_some() => Self::Unknown,
             None => Self::Open,
         }
     }
@@ -240,6 +211,7 @@ impl OrganizationState {
             Self::Paused { .. } => "paused",
             Self::Faulty { .. } => "faulty",
             Self::Degraded { .. } => "degraded",
+            Self::Unknown => "unknown",
         }
     }
 }

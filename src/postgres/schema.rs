@@ -9,10 +9,15 @@ use tokio_postgres::Client;
 use super::errors::{FailureKind, ServerFailure};
 
 /// Steps from each version to the next, from an empty database on.
-const STEPS: [&str; KNOWN as usize] = [include_str!("migrations/1.sql"), include_str!("migrations/2.sql")];
+const STEPS: [&str; KNOWN as usize] =
+    [include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
 
 /// Version that this program writes.
-pub(super) const KNOWN: u32 = 2;
+pub(super) const KNOWN: u32 = 3;
+
+/// Newest version that this program can use: the next one adds only what this program ignores, so that workers of two
+/// neighbouring versions share the tables.
+const USABLE: u32 = KNOWN + 1;
 
 /// Reaction to tables of an older version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,11 +35,12 @@ pub(super) async fn ready(client: &Client, migration: Option<Migration>, place: 
         let found = version(client).await?;
         let steps = usize::try_from(found).ok().and_then(|found| STEPS.get(found..));
         match (steps, migration) {
+            (None, _) if found <= USABLE => return Ok(()),
             (None, _) => {
                 return Err(ServerFailure::new(
                     FailureKind::Refused,
                     format!(
-                        "the tables at {place} have version {found}, but this program supports up to {KNOWN}; use a newer version"
+                        "the tables at {place} have version {found}, but this program supports up to {USABLE}; use a newer version"
                     ),
                 ));
             }

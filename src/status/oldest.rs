@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use handoffd_engine::worker::EventAges;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// Time for which an arrival is believed against a depth of 0, which may have been measured before it.
 const BELIEVED: Duration = Duration::from_secs(120);
 
 /// Oldest unfinished event of an organization.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OldestEvent {
     /// No event is unfinished.
     None,
     /// An event waits, but since when is unknown, or it is unknown if one waits.
+    #[default]
     Unknown,
     /// Arrival of the oldest event that the worker knows.
     Since(Timestamp),

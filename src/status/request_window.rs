@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use handoffd_engine::ports::metrics::RequestOutcome;
 use handoffd_engine::workflow::StepName;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Number of slots, which cover five minutes.
 const SLOTS: usize = 60;
@@ -64,7 +64,7 @@ struct ThrottlingPeriod {
 }
 
 /// Number of requests by result, in the last five minutes.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {
     /// Succeeded.
     pub ok: u64,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use handoffd_engine::workflow::StepName;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::oldest::OldestEvent;
 use super::request_window::RequestCounts;
@@ -13,6 +14,9 @@ use super::verdict::StatusReason;
 const THROTTLED: Duration = Duration::from_secs(60);
 /// Age that no event reaches while its organization is healthy (contract 9).
 const OLD: Duration = Duration::from_secs(300);
+
+/// Time without a report of its owner after which an organization's state is a trouble: a takeover takes less.
+const UNREPORTED: Duration = Duration::from_secs(15);
 
 /// State of one organization, from which its troubles follow.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,10 +35,12 @@ pub struct OrganizationHealth {
     pub failing: Option<(Timestamp, Option<StepName>, RequestCounts)>,
     /// Oldest unfinished event.
     pub oldest: OldestEvent,
+    /// Time from which no worker reports its state, if this worker does not own it.
+    pub unreported: Option<Timestamp>,
 }
 
 /// Block of an organization.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BlockReport {
     /// Start.
     pub since: Timestamp,
@@ -55,6 +61,7 @@ impl OrganizationHealth {
             throttled: None,
             failing: None,
             oldest: OldestEvent::None,
+            unreported: None,
         }
     }
 
@@ -78,7 +85,12 @@ impl OrganizationHealth {
             let advice = "Reduce what else uses the application user, or wait; its events resume by themselves.";
             self.reason(since, "throttled by Dynamics for more than a minute".to_owned(), advice.to_owned())
         });
-        [paused, blocked, faulty, throttled].into_iter().flatten().chain(self.degradation(now)).collect()
+        let unreported = self.unreported.filter(|since| age(*since, now) >= UNREPORTED).map(|since| {
+            let advice = "Check that a worker owns it (handoffd workers list, `worker` of its entry) and reaches PostgreSQL; \
+                          its events are kept.";
+            self.reason(since, "its state is unknown: no worker has reported it for 15 s".to_owned(), advice.to_owned())
+        });
+        [paused, blocked, faulty, throttled, unreported].into_iter().flatten().chain(self.degradation(now)).collect()
     }
 
     /// Returns the troubles of an organization whose events are neither on hold nor throttled.

@@ -6,4 +6,5 @@ mod lost;
 mod operators;
 mod outages;
 mod rolling;
+mod sharing;
 mod woken;

@@ -77,7 +77,7 @@ async fn the_tables_are_made_by_a_command() {
     })
     .await;
     let made = worker.command(&["store", "migrate"]).await;
-    assert_eq!(String::from_utf8_lossy(&made.stdout), "the tables have version 2\n");
+    assert_eq!(String::from_utf8_lossy(&made.stdout), "the tables have version 3\n");
     worker.ready().await;
     rig.hand_off(&handoff("web")).await;
     let rows = client(&schema).await.query("SELECT finished_at IS NOT NULL FROM handoffd_events", &[]).await.unwrap();

@@ -145,7 +145,7 @@ async fn without_migrate_the_tables_are_waited_for() {
     let checking = PostgresOptions { migrate: false, ..options(&schema) };
     let store = open(&checking, Arc::new(NoMetrics)).await.unwrap();
     let problem = store.health().borrow().clone().expect("an unhealthy store").to_string();
-    assert!(problem.contains("have version 0, expected 2; run `handoffd store migrate`"), "{problem}");
+    assert!(problem.contains("have version 0, expected 3; run `handoffd store migrate`"), "{problem}");
     assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
     assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
@@ -158,7 +158,7 @@ async fn tables_of_a_newer_version_are_refused() {
     migrate(&options(&schema)).await.unwrap();
     client(&schema).await.batch_execute("INSERT INTO handoffd_schema (version) VALUES (99)").await.unwrap();
     let refused = open(&options(&schema), Arc::new(NoMetrics)).await.unwrap_err().to_string();
-    assert!(refused.contains("have version 99, but this program supports up to 2"), "{refused}");
+    assert!(refused.contains("have version 99, but this program supports up to 4"), "{refused}");
 }
 
 #[tokio::test]

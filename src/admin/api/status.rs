@@ -80,6 +80,7 @@ fn gauges(view: &OrganizationView) -> OrganizationGauges<'_> {
     OrganizationGauges {
         organization: &view.organization_id,
         state: view.state.as_str(),
+        blocked_elsewhere: view.blocked_elsewhere,
         oldest_seconds: view.oldest_seconds,
     }
 }

@@ -20,6 +20,11 @@ pub(super) const NO_WORKER: &str = "No worker answers. Start one; the event is n
 pub(super) fn of_organization(id: &str, state: &OrganizationState) -> String {
     match state {
         OrganizationState::Open => "Queued behind other events of its organization. No action needed.".to_owned(),
+        OrganizationState::Unknown => {
+            "Queued; the state of its organization is unknown until a worker that owns it reports it. Check `handoffd workers \
+             list`."
+                .to_owned()
+        }
         OrganizationState::Throttled { .. } => {
             "Rate-limited by Dynamics; resumes by itself. No action needed.".to_owned()
         }

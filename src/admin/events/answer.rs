@@ -217,7 +217,7 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
     };
     let advice = advice::of_organization(id, state);
     match state {
-        OrganizationState::Open | OrganizationState::Faulty { .. } => of("queued", advice),
+        OrganizationState::Open | OrganizationState::Faulty { .. } | OrganizationState::Unknown => of("queued", advice),
         OrganizationState::Throttled { until } => EventAnswer { next_attempt: Some(*until), ..of("throttled", advice) },
         OrganizationState::Blocked { error, .. } => EventAnswer { error: Some(error.clone()), ..of("blocked", advice) },
         OrganizationState::Degraded { error, .. } => EventAnswer { error: Some(error.clone()), ..of("queued", advice) },

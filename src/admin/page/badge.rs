@@ -41,6 +41,7 @@ pub(super) fn state(state: &OrganizationState) -> Markup {
         OrganizationState::Paused { .. } => badge("calm", "paused"),
         OrganizationState::Faulty { .. } => badge("bad", "faulty file"),
         OrganizationState::Degraded { .. } => badge("warn", "degraded"),
+        OrganizationState::Unknown => badge("warn", "unknown"),
     }
 }
 
@@ -49,6 +50,7 @@ pub(super) fn state_details(state: &OrganizationState, now: Timestamp) -> Markup
     html! {
         @match state {
             OrganizationState::Open => {}
+            OrganizationState::Unknown => { p { "No worker has reported its state lately." } }
             OrganizationState::Throttled { until } => {
                 p { "Rate-limited by Dynamics; resumes " (text::moment(*until, now)) ". No action needed." }
             }

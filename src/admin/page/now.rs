@@ -203,7 +203,12 @@ fn organizations(it: &NowView<'_>) -> Markup {
                                 tr {
                                     th scope="row" { a href=(list::address(&one.organization_id)) { (text::id(&one.organization_id)) } }
                                     td { (badge::state(&one.state)) }
-                                    td class="number" { (one.under_way) span class="of" { " of " (one.concurrency) } }
+                                    td class="number" {
+                                        @match one.under_way.zip(one.concurrency) {
+                                            Some((under_way, limit)) => { (under_way) span class="of" { " of " (limit) } }
+                                            None => "unknown",
+                                        }
+                                    }
                                     td class="number" {
                                         (text::known(one.waiting))
                                     }

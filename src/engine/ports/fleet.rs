@@ -2,6 +2,8 @@
 //! Out: the organizations that this worker processes, and its permission to send requests for them.
 //! Absent: the agreement between the workers, which is the adapter's.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -28,6 +30,17 @@ pub enum OwnershipState {
     Sole,
     /// This worker owns the organization for a term.
     Term(Claim),
+}
+
+/// State of an organization as its owner reports it to the other workers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SharedReport {
+    /// This worker owns the organization: it knows the state itself.
+    Own,
+    /// Another worker owns the organization and has written this lately, in the format of [`Fleet`]'s user.
+    Recent(Arc<str>),
+    /// No worker has reported the state lately.
+    Unknown,
 }
 
 /// Fleet of workers. An organization is owned by one of them at a time, which alone consumes its queue.
@@ -63,6 +76,11 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// Returns the name of the organization's owner.
     fn owner(&self, organization: &OrganizationId) -> Option<String>;
+
+    /// Returns what the organization's owner has reported of its state.
+    fn report(&self, _organization: &OrganizationId) -> SharedReport {
+        SharedReport::Own
+    }
 
     /// Returns the state of the fleet as this worker sees it.
     fn status(&self) -> FleetStatus;

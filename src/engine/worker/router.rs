@@ -14,6 +14,7 @@ use super::core::Worker;
 use super::settle::log_unsettled;
 use crate::event::{Decoded, Event, EventKey, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
+use crate::ports::fleet::OwnershipState;
 use crate::ports::metrics::Measurement;
 use crate::workflow::shortest_rung;
 
@@ -51,7 +52,10 @@ impl Worker {
             Ok(Forwarded::Moved) => {
                 self.tracker.moved(&key, self.now());
                 self.metrics.record(Measurement::Forwarded);
-                self.pending.arrivals(&key.organization_id, |arrivals| arrivals.arrive(self.now()));
+                // What another worker takes is not seen here: it would seem to wait for ever.
+                if self.fleet.ownership(&key.organization_id) != OwnershipState::None {
+                    self.pending.arrivals(&key.organization_id, |arrivals| arrivals.arrive(self.now()));
+                }
             }
             Ok(Forwarded::Waits) => {
                 self.track_retry(&key, shortest_rung(&self.settings.policy), "new_queue");

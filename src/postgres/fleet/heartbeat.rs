@@ -17,9 +17,9 @@ use super::assignment::{self, FleetMoves};
 use super::holdings::HoldingStage;
 use super::host::{FleetHost, HostedOrganizations};
 use super::member::PostgresFleet;
-use super::self_stop;
 use super::statements::{FleetTables, WorkerEntry, WorkerPulse};
 use super::takeover;
+use super::{reporting, self_stop};
 
 /// Least time between two looks at the fleet.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -29,6 +29,7 @@ pub fn join_fleet(fleet: &Arc<PostgresFleet>, host: Arc<dyn FleetHost>) {
     self_stop::watch(fleet.pulse.clone(), fleet.options.lease);
     let heartbeat =
         Heartbeat { fleet: fleet.clone(), host, listed: None, moving: None, refreshing: None, owned: BTreeSet::new() };
+    tokio::spawn(reporting::exchange_reports(fleet.clone(), heartbeat.host.clone()));
     tokio::spawn(heartbeat.run());
 }
 

@@ -28,6 +28,9 @@ pub trait FleetHost: Send + Sync + 'static {
     /// Forgets what is known of an organization's environment, because another worker owns it or will.
     fn let_go(&self, organization: &OrganizationId);
 
+    /// Returns reports on these organizations, which this worker owns, for other workers to show.
+    async fn reports(&self, organizations: &[OrganizationId]) -> Vec<(OrganizationId, String)>;
+
     /// Returns what the next owner of the organization has to know.
     fn state(&self, organization: &OrganizationId) -> Option<String>;
 }

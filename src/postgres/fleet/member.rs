@@ -1,13 +1,13 @@
 //! Membership of this worker: what the engine and the adapters ask on the way of an event, answered from memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::ports::fleet::{Claim, Fleet, FleetStatus, OwnershipState};
+use handoffd_engine::ports::fleet::{Claim, Fleet, FleetStatus, OwnershipState, SharedReport};
 use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::ports::store::StoreError;
 use tokio::sync::{Notify, watch};
@@ -22,6 +22,7 @@ use super::holdings::Holdings;
 use super::lease::LeaseClock;
 use super::listing::{self, FleetWorker};
 use super::self_stop::Pulse;
+use super::shared_reports::{ReportRow, SharedReports};
 use super::statements::FleetTables;
 use super::view::FleetView;
 
@@ -68,6 +69,15 @@ pub(super) struct MemberState {
     pub view: FleetView,
     /// Organizations whose next owner has to know something that is not written yet.
     pub unsaved: BTreeSet<OrganizationId>,
+    /// Reports of all workers.
+    reports: SharedReports,
+}
+
+impl MemberState {
+    /// Takes reports that were read, confirmed as long ago as given.
+    pub(super) fn take_reports(&mut self, rows: Vec<ReportRow>, complete: &HashMap<Uuid, Duration>, now: Instant) {
+        self.reports.read(rows, complete, (&self.view, now));
+    }
 }
 
 impl PostgresFleet {
@@ -83,6 +93,7 @@ impl PostgresFleet {
             holdings: Holdings::default(),
             view: FleetView::default(),
             unsaved: BTreeSet::new(),
+            reports: SharedReports::default(),
         };
         Self {
             options,
@@ -265,6 +276,14 @@ impl Fleet for PostgresFleet {
             Some(worker) if worker == state.life => Some(self.options.name.clone()),
             _ => state.view.owner(organization),
         }
+    }
+
+    fn report(&self, organization: &OrganizationId) -> SharedReport {
+        let state = self.lock();
+        if state.holdings.holder(organization) == Some(state.life) {
+            return SharedReport::Own;
+        }
+        state.reports.get(organization, Instant::now())
     }
 
     fn status(&self) -> FleetStatus {

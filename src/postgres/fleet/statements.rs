@@ -45,7 +45,8 @@ pub(super) struct FleetTables<'a> {
     pub limit: Duration,
 }
 
-type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+/// Parameters of a statement.
+pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 impl FleetTables<'_> {
     /// Joins with a new life.
@@ -217,16 +218,18 @@ impl FleetTables<'_> {
         Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
     }
 
-    async fn query(&self, text: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
+    pub(super) async fn query(&self, text: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
         in_time(self.limit, self.client.query_typed(text, params)).await
     }
 }
 
-fn names(organizations: &[OrganizationId]) -> Vec<Vec<u8>> {
+/// Returns the organizations as they are stored.
+pub(super) fn names(organizations: &[OrganizationId]) -> Vec<Vec<u8>> {
     organizations.iter().map(|id| id.as_str().as_bytes().to_vec()).collect()
 }
 
-fn organization(name: &[u8]) -> Result<OrganizationId, ServerFailure> {
+/// Reads a stored organization.
+pub(super) fn organization(name: &[u8]) -> Result<OrganizationId, ServerFailure> {
     let text = std::str::from_utf8(name)
         .map_err(|_| ServerFailure::new(FailureKind::Data, "an organization's name is no UTF-8"))?;
     Ok(text.into())

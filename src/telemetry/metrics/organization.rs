@@ -14,8 +14,10 @@ use crate::status::WorkerVerdict;
 pub struct OrganizationGauges<'a> {
     /// ID of the organization.
     pub organization: &'a str,
-    /// Name of its state.
+    /// Name of its state; `unknown` has no series.
     pub state: &'a str,
+    /// True if the worker that owns it reports it as blocked; `None` if this worker owns it, or it is unknown.
+    pub blocked_elsewhere: Option<bool>,
     /// Age of its oldest unfinished event in seconds; `None` if it is unknown.
     pub oldest_seconds: Option<f64>,
 }
@@ -54,12 +56,19 @@ impl PrometheusMetrics {
         }
         families.unidentified_files.set(i64::try_from(unidentified_files).unwrap_or(i64::MAX));
         let known = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
-        for OrganizationGauges { organization, state, oldest_seconds } in organizations {
+        for OrganizationGauges { organization, state, blocked_elsewhere, oldest_seconds } in organizations {
             if !known.contains_key(&OrganizationId::from(organization)) {
                 continue;
             }
             for one in STATES {
-                families.organization.state.with_label_values(&[organization, one]).set((one == state).into());
+                if STATES.contains(&state) {
+                    families.organization.state.with_label_values(&[organization, one]).set((one == state).into());
+                } else {
+                    _ = families.organization.state.remove_label_values(&[organization, one]);
+                }
+            }
+            if let Some(blocked) = blocked_elsewhere {
+                families.blocked.with_label_values(&[organization]).set(blocked.into());
             }
             match oldest_seconds {
                 Some(seconds) => families.organization.oldest.with_label_values(&[organization]).set(seconds),
@@ -101,7 +110,7 @@ mod tests {
     }
 
     fn gauges(state: &'static str, oldest_seconds: Option<f64>) -> OrganizationGauges<'static> {
-        OrganizationGauges { organization: "org_acme", state, oldest_seconds }
+        OrganizationGauges { organization: "org_acme", state, blocked_elsewhere: None, oldest_seconds }
     }
 
     #[track_caller]

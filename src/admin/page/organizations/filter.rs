@@ -8,7 +8,7 @@ use crate::admin::page::link;
 use crate::organizations::{OrganizationState, OrganizationView};
 
 /// Names of the states.
-pub(crate) const STATES: [&str; 6] = ["blocked", "faulty", "degraded", "throttled", "paused", "open"];
+pub(crate) const STATES: [&str; 7] = ["blocked", "faulty", "degraded", "throttled", "unknown", "paused", "open"];
 /// Orders with their names.
 pub(crate) const ORDERS: [(&str, &str); 5] = [
     ("", "Trouble first"),
@@ -73,7 +73,7 @@ impl OrganizationFilter {
             "oldest" => found.sort_by(|one, other| {
                 other.oldest_seconds.unwrap_or(-1.0).total_cmp(&one.oldest_seconds.unwrap_or(-1.0))
             }),
-            "errors" => found.sort_by_key(|view| Reverse(view.requests.bad())),
+            "errors" => found.sort_by_key(|view| Reverse(view.requests.map_or(0, |requests| requests.bad()))),
             "id" => found.sort_by(|one, other| one.organization_id.cmp(&other.organization_id)),
             _ => found.sort_by_key(|view| (rank(&view.state), waiting(view))),
         }
@@ -89,6 +89,7 @@ fn rank(state: &OrganizationState) -> usize {
 mod tests {
     use super::*;
     use crate::admin::page::tests::{at, view};
+    use crate::status::RequestCounts;
 
     fn one(id: &str, state: OrganizationState, waiting: Option<u64>, oldest: Option<f64>) -> OrganizationView {
         OrganizationView { organization_id: id.to_owned(), waiting, oldest_seconds: oldest, ..view(state) }
@@ -96,7 +97,7 @@ mod tests {
 
     fn listed(query: &str) -> Vec<String> {
         let mut failing = one("d", OrganizationState::Open, Some(0), Some(0.0));
-        failing.requests.failed = 9;
+        failing.requests = Some(RequestCounts { failed: 9, ..RequestCounts::default() });
         let blocked = OrganizationState::Blocked { since: at(), error: String::new(), advice: String::new() };
         let all = [
             one("a", OrganizationState::Open, Some(1), Some(99.0)),

@@ -117,7 +117,10 @@ fn row(it: &OrganizationListPage<'_>, view: &OrganizationView, is_shared: bool) 
             td data-name="State" { (badge::state(&view.state)) (cause(view)) }
             td class="number" data-name="Waiting" { (text::known(view.waiting)) }
             td class="number" data-name="Oldest" { (oldest(view)) }
-            td class="number" data-name="In progress" { (view.under_way) span class="of" { " of " (view.concurrency) } }
+            td class="number" data-name="In progress" { @match view.under_way.zip(view.concurrency) {
+                Some((under_way, limit)) => { (under_way) span class="of" { " of " (limit) } },
+                None => "unknown",
+            } }
             td class="number" data-name="Per min" { (per_minute(rate)) }
             td class="number" data-name="Errors" { (error_rate(view)) }
             td class="number" data-name="Response" { (response_time(view)) }

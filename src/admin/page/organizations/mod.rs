@@ -64,9 +64,10 @@ fn time_to_empty(view: &OrganizationView, rate: Option<f64>) -> String {
 
 /// Returns the share of requests that failed in the last five minutes.
 fn error_rate(view: &OrganizationView) -> String {
-    match view.requests.total() {
+    let Some(requests) = view.requests else { return "unknown".to_owned() };
+    match requests.total() {
         0 => "–".to_owned(),
-        total => format!("{} %", view.requests.bad() * 100 / total),
+        total => format!("{} %", requests.bad() * 100 / total),
     }
 }
 
@@ -83,7 +84,7 @@ fn per_minute(rate: Option<f64>) -> String {
 fn class(state: &OrganizationState) -> &'static str {
     match state {
         OrganizationState::Open => "good",
-        OrganizationState::Throttled { .. } | OrganizationState::Degraded { .. } => "warn",
+        OrganizationState::Throttled { .. } | OrganizationState::Degraded { .. } | OrganizationState::Unknown => "warn",
         OrganizationState::Blocked { .. } | OrganizationState::Faulty { .. } => "bad",
         OrganizationState::Paused { .. } => "calm",
     }

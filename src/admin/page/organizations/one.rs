@@ -43,9 +43,12 @@ pub(crate) fn organization(it: &OneOrganization<'_>) -> Markup {
                 (fact("Waiting", &html! { @match view.waiting { Some(waiting) => (text::counted(waiting, "event", "events")), None => "unknown" } }))
                 (fact("Oldest event", &html! { (oldest(view)) }))
                 (fact("Empty in", &html! { (time_to_empty(view, it.rate)) }))
-                (fact("Concurrent requests", &html! { (view.under_way) " (limit " (view.concurrency) ")" }))
+                (fact("Concurrent requests", &html! { @match view.under_way.zip(view.concurrency) { Some((under_way, limit)) => { (under_way) " (limit " (limit) ")" }, None => "unknown" } }))
                 (fact("Events per minute", &html! { (per_minute(it.rate)) }))
-                (fact("Requests, last 5 min", &html! { (text::count(view.requests.total())) ", failed " (text::count(view.requests.bad())) " (" (error_rate(view)) ")" }))
+                (fact("Requests, last 5 min", &html! { @match &view.requests {
+                    Some(requests) => { (text::count(requests.total())) ", failed " (text::count(requests.bad())) " (" (error_rate(view)) ")" },
+                    None => "unknown",
+                } }))
                 (fact("Response time", &html! { (response_time(view)) }))
                 (fact("Last success", &html! { @match view.last_success { Some(at) => (text::moment(at, it.now)), None => "unknown" } }))
                 @if let Some(worker) = &view.worker { (fact("Worker", &text::id(worker))) }
