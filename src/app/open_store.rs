@@ -32,6 +32,7 @@ pub(super) async fn open_store(config: &Config, metrics: Arc<PrometheusMetrics>)
                 health: store.health(),
                 damage: Some(damage),
                 acceptance: store.clone(),
+                operators: store.clone(),
                 store,
                 membership,
             })
@@ -39,7 +40,14 @@ pub(super) async fn open_store(config: &Config, metrics: Arc<PrometheusMetrics>)
         StoreKind::Postgres => {
             let store = Arc::new(postgres::open(&options::postgres(config)?, metrics).await?);
             let membership = FleetMembership::Shared(store.fleet(super::fleet::options(config)));
-            Ok(OpenedStore { health: store.health(), damage: None, acceptance: store.clone(), store, membership })
+            Ok(OpenedStore {
+                health: store.health(),
+                damage: None,
+                acceptance: store.clone(),
+                operators: store.clone(),
+                store,
+                membership,
+            })
         }
     }
 }

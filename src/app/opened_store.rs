@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use handoffd_engine::ports::store::operators::OperatorStore;
 use handoffd_engine::ports::store::{Store, StoreError};
 use tokio::sync::watch;
 
@@ -13,6 +14,8 @@ use crate::sled::{Quarantined, Unaccepted};
 pub(super) struct OpenedStore {
     /// Store itself.
     pub(super) store: Arc<dyn Store>,
+    /// The same store, for what operators do.
+    pub(super) operators: Arc<dyn OperatorStore>,
     /// Acceptance of a store that replaced a damaged one.
     pub(super) acceptance: Arc<dyn StoreAcceptance>,
     /// Reason why the store can't be used.

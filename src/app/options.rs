@@ -139,6 +139,7 @@ pub(super) fn http(
     api::ApiDeps {
         metrics: metrics.clone(),
         store: opened.store.clone(),
+        operators: opened.operators.clone(),
         unready: Arc::new(unready),
         token: config.http.token.clone(),
         reader_token: config.http.reader_token.clone(),

@@ -13,6 +13,7 @@ mod keys;
 mod link;
 mod listing;
 mod open;
+mod operators;
 mod options;
 mod pending;
 mod read;

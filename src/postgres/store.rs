@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::metrics::Metrics;
+use handoffd_engine::ports::store::operators::{EndedSession, OperatorAction, OperatorStore};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{
     Change, Cursor, EventQuery, KnownEvent, OutcomeFilter, OutcomePage, SavedOrganization, Store, StoreError, Swept,
@@ -27,7 +28,7 @@ use super::read::{EventReader, ReadQuery};
 use super::schema::Migration;
 use super::statement::Durability;
 use super::sweep::SweptTo;
-use super::{keys, listing, read, scanning, sweep};
+use super::{keys, listing, operators, read, scanning, sweep};
 
 /// Store in PostgreSQL. Its connections open themselves again; while one is away every call fails.
 pub struct PostgresStore {
@@ -225,6 +226,29 @@ impl Store for PostgresStore {
         drop(self.calls.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.closing.cancel();
         settled
+    }
+}
+
+#[async_trait]
+impl OperatorStore for PostgresStore {
+    async fn add_actions(&self, actions: &[OperatorAction]) -> Result<(), StoreError> {
+        self.check()?;
+        operators::add_actions(&self.lists, actions).await
+    }
+
+    async fn actions(&self) -> Result<Vec<OperatorAction>, StoreError> {
+        self.check()?;
+        operators::actions(&self.lists).await
+    }
+
+    async fn end_sessions(&self, sessions: &[EndedSession], now: Timestamp) -> Result<(), StoreError> {
+        self.check()?;
+        operators::end_sessions(&self.lists, sessions, now).await
+    }
+
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, StoreError> {
+        self.check()?;
+        operators::ended_sessions(&self.lists).await
     }
 }
 

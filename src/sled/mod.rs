@@ -13,6 +13,7 @@ mod folder;
 mod keys;
 mod listing;
 mod open;
+mod operators;
 mod options;
 mod outcome_index;
 mod owner;

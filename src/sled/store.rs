@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
+use handoffd_engine::ports::store::operators::{EndedSession, OperatorAction, OperatorStore};
 use handoffd_engine::ports::store::portable::{PortableEntry, PortableStore};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{
@@ -28,7 +29,7 @@ use super::state::Shared;
 use super::sweep::{self, Sweep};
 use super::transfer::ExportWalk;
 use super::view::StoreView;
-use super::{SweepStep, folder, read, scanning, transfer};
+use super::{SweepStep, folder, operators, read, scanning, transfer};
 
 /// Name of the data read before a change, in errors.
 const CHANGE: &str = "the values to be replaced";
@@ -98,6 +99,18 @@ impl SledStore {
             _ = self.committer.report_damage(problem.clone());
         }
         result
+    }
+
+    /// Prepares writes from what is stored, and makes them durable.
+    async fn persist_prepared(
+        &self,
+        prepare: impl FnOnce(&StoreView<'_>) -> Result<PendingCall, StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let call = self.view(CHANGE, |view| {
+            let writes = prepare(view)?;
+            Ok(view.pending().persist(writes))
+        })?;
+        self.committer.wait_durable(call).await
     }
 
     /// Applies all changes in memory, where every reader sees them, and adds them to the pending ones by `add`.
@@ -292,6 +305,25 @@ impl Store for SledStore {
         })
         .await?;
         settled
+    }
+}
+
+#[async_trait]
+impl OperatorStore for SledStore {
+    async fn add_actions(&self, actions: &[OperatorAction]) -> Result<(), StoreError> {
+        self.persist_prepared(|view| operators::add_actions(view, actions)).await
+    }
+
+    async fn actions(&self) -> Result<Vec<OperatorAction>, StoreError> {
+        self.view(operators::OPERATORS, |view| operators::actions(view))
+    }
+
+    async fn end_sessions(&self, sessions: &[EndedSession], now: Timestamp) -> Result<(), StoreError> {
+        self.persist_prepared(|view| operators::end_sessions(view, sessions, now)).await
+    }
+
+    async fn ended_sessions(&self) -> Result<Vec<EndedSession>, StoreError> {
+        self.view(operators::SESSION_ENDS, |view| operators::ended_sessions(view))
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) const ROUTES: [ApiRoute; 2] = [
         summary: "Lists the last 1,000 actions of operators, newest first.",
         parameters: &[],
         body: None,
-        answers: &[AnswerSpec::new(200, "Actions since the worker's start.", schema::<AuditList>)],
+        answers: &[AnswerSpec::new(200, "Actions at every worker, also before a restart.", schema::<AuditList>)],
         problems: &[],
         within: DEFAULT_TIMEOUT,
         handler: |verb| on(verb, list),
@@ -77,8 +77,9 @@ fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     count.ok_or_else(|| D::Error::custom("count: expected a whole number up to 1000000000"))
 }
 
-async fn list(State(parts): State<Arc<ApiState>>) -> Json<AuditList> {
-    Json(AuditList { entries: parts.trail.list() })
+async fn list(State(parts): State<Arc<ApiState>>) -> Result<Json<AuditList>, Problem> {
+    let entries = parts.trail.list().await.map_err(|error| Problem::unavailable(error.to_string()))?;
+    Ok(Json(AuditList { entries }))
 }
 
 async fn report(given: Result<Json<ReportedAction>, JsonRejection>) -> Result<StatusCode, Problem> {

@@ -18,7 +18,7 @@ use crate::telemetry::metrics::PrometheusMetrics;
 /// Credentials that the interface accepts, and those that it has refused lately.
 pub struct Authenticator {
     tokens: BearerTokens,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
     attempts: Mutex<FailedAttempts>,
     metrics: Arc<PrometheusMetrics>,
 }
@@ -26,11 +26,16 @@ pub struct Authenticator {
 impl Authenticator {
     pub(super) fn new(
         tokens: (Option<SecretString>, Option<SecretString>),
-        port: u16,
+        sessions: Arc<Sessions>,
         metrics: Arc<PrometheusMetrics>,
     ) -> Self {
         let tokens = BearerTokens::new(tokens.0, tokens.1);
-        Self { tokens, sessions: Sessions::new(port), attempts: Mutex::default(), metrics }
+        Self { tokens, sessions, attempts: Mutex::default(), metrics }
+    }
+
+    /// Returns the sessions that the interface accepts.
+    pub(super) fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
     }
 
     /// Returns true if no token is configured: everyone on this machine has access.

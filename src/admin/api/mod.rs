@@ -8,6 +8,7 @@ mod attempts;
 pub mod audit_list;
 mod connections;
 mod document;
+mod ended_sessions;
 pub mod events;
 mod guard;
 mod health;
@@ -93,6 +94,10 @@ pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, 
     };
     let metrics_address = of_metrics.as_ref().map(|(_, address)| *address);
     let (stop, parts) = (CancellationToken::new(), Arc::new(ApiState::new(given, address.port())));
+    let (sessions, trail) = (parts.authenticator.sessions(), Arc::clone(&parts.trail));
+    sessions.ended.begin().await;
+    let sessions = tokio::spawn(async move { sessions.ended.keep().await });
+    let trail = tokio::spawn(async move { trail.keep().await });
     let samples = tokio::spawn(parts.history.clone().keep(Arc::clone(&parts.metrics)));
     let statuses = tokio::spawn(status::keep(Arc::clone(&parts)));
     let answer = listen::listen(listener, router(&parts, metrics_address), stop.clone());
@@ -103,6 +108,8 @@ pub async fn serve(listen: SocketAddr, given: ApiDeps) -> Result<RunningServer, 
         tokio::join!(answer, OptionFuture::from(answer_metrics));
         samples.abort();
         statuses.abort();
+        sessions.abort();
+        trail.abort();
     });
     Ok(RunningServer { address, metrics_address, stop, letters, task })
 }

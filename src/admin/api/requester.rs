@@ -122,7 +122,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_action_is_recorded_for_the_client_of_the_request() {
-        let trail = Arc::new(AuditTrail::default());
+        let trail = Arc::new(AuditTrail::new(Arc::new(handoffd_engine::memory_store::MemoryStore::new())));
         let from = IpAddr::from([192, 0, 2, 1]);
         let requester = Requester { identity: Identity::Token, from, user: Some("ann".to_owned()), trail };
         audit(AuditAction::Pause, "nobody's", 1);
@@ -133,7 +133,7 @@ mod tests {
                 audit(AuditAction::Discard, "evt_2", 0);
             })
             .await;
-        let listed = requester.trail.list();
+        let listed = requester.trail.list().await.unwrap();
         let all: Vec<_> = listed.iter().map(|it| (it.who, it.from, it.user.as_deref(), it.action, it.count)).collect();
         assert_eq!(all, [(Identity::Token, Some(from), Some("ann"), AuditAction::Replay, 2)]);
     }

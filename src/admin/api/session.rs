@@ -1,14 +1,14 @@
 //! Browser sessions: a cookie proves that its owner has presented a token, without holding the token.
 //!
 //! The cookie's key is derived from the token, so a session holds for every worker that has the same token, and ends with
-//! the token. Only the sessions that were signed out are remembered, by the worker that signed them out.
+//! the token. Only the sessions that were signed out are remembered ([`EndedSessions`]), by all workers.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use handoffd_engine::ports::store::operators::{EndedSession, OperatorStore};
 use hmac::{Hmac, Mac};
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
@@ -16,6 +16,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
+use super::ended_sessions::EndedSessions;
 use super::tokens::BearerTokens;
 use crate::admin::audit::Identity;
 
@@ -27,8 +28,6 @@ const IDLE: i64 = 30 * 60;
 const RENEW: i64 = 60;
 /// Most seconds that another worker's clock may be ahead.
 const SKEW: i64 = 60;
-/// Limit of remembered sign-outs, each of which needed a token.
-const SIGN_OUTS: usize = 10_000;
 /// Prefix of names that a browser accepts only with TLS, for the whole site, and of no other host.
 const HOST_ONLY: &str = "__Host-";
 const NAME: &str = "handoffd_session";
@@ -37,8 +36,8 @@ const NAME: &str = "handoffd_session";
 pub(super) struct Sessions {
     /// Name of a cookie without TLS: a host's cookies go to all its ports, and must not replace each other.
     name: String,
-    /// Sessions that were signed out, with the time in seconds at which they end by themselves.
-    signed_out: Mutex<HashMap<Uuid, i64>>,
+    /// Sessions that were signed out.
+    pub ended: EndedSessions,
 }
 
 /// Valid session of a request.
@@ -63,8 +62,8 @@ pub(super) enum CookieTransport {
 
 impl Sessions {
     /// Creates the sessions of a listener on this port.
-    pub(super) fn new(port: u16) -> Self {
-        Self { name: format!("{NAME}_{port}"), signed_out: Mutex::default() }
+    pub(super) fn new(port: u16, store: Arc<dyn OperatorStore>) -> Self {
+        Self { name: format!("{NAME}_{port}"), ended: EndedSessions::new(store) }
     }
 
     /// Opens a session and returns its cookie.
@@ -79,21 +78,14 @@ impl Sessions {
         let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let ours = pairs.filter(|(name, _)| name.trim_start_matches(HOST_ONLY).starts_with(NAME));
         let mut valid = ours.filter_map(|(name, value)| Session::read(name, value, tokens, now.as_second()));
-        let signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        valid.find(|session| !signed_out.contains_key(&session.id))
+        valid.find(|session| !self.ended.contains(session.id))
     }
 
     /// Ends a session.
     pub(super) fn sign_out(&self, session: &Session, now: Timestamp) {
-        let now = now.as_second();
-        let mut signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        signed_out.retain(|_, until| *until > now);
-        if signed_out.len() >= SIGN_OUTS {
-            let oldest = signed_out.iter().min_by_key(|(_, until)| **until).map(|(id, _)| *id);
-            oldest.map(|id| signed_out.remove(&id));
-        }
-        // Nothing renews its cookies any more, so the last one ends with this.
-        signed_out.insert(session.id, now + IDLE + SKEW);
+        // A worker that does not know yet may renew its cookie, but not beyond this.
+        let over_at = Timestamp::from_second(session.began + LIFE + SKEW).unwrap_or(Timestamp::MAX);
+        self.ended.add(EndedSession { id: session.id, over_at }, now);
     }
 
     /// Returns the cookie that removes the one of this session, or any that this worker has set.
@@ -165,7 +157,13 @@ fn header_value(name: &str, value: &str, life: i64) -> Option<HeaderValue> {
 mod tests {
     use std::time::Duration;
 
+    use handoffd_engine::memory_store::MemoryStore;
+
     use super::*;
+
+    fn sessions(port: u16) -> Sessions {
+        Sessions::new(port, Arc::new(MemoryStore::new()))
+    }
 
     fn tokens() -> BearerTokens {
         BearerTokens::new(Some("s3cret".into()), Some("r3ader".into()))
@@ -193,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_cookie_proves_its_token_to_every_worker_that_has_the_token() {
-        let (one, other) = (Sessions::new(1), Sessions::new(2));
+        let (one, other) = (sessions(1), sessions(2));
         for identity in [Identity::Token, Identity::ReaderToken] {
             let cookie = opened(&one, identity);
             assert!(!cookie.contains("s3cret") && !cookie.contains("r3ader"));
@@ -209,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_readers_cookie_does_not_become_an_operators() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let cookie = opened(&sessions, Identity::ReaderToken);
         let same = BearerTokens::new(Some("r3ader".into()), None);
         assert_eq!(sessions.find(&headers(&cookie), &same, later(1)), None);
@@ -217,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_session_ends_after_half_an_hour_without_a_request_and_after_twelve_hours_at_most() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let cookie = opened(&sessions, Identity::Token);
         assert!(found(&sessions, &cookie, later(IDLE - 2)).is_some());
         assert!(found(&sessions, &cookie, later(IDLE + 1)).is_none());
@@ -234,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_forged_cookie_is_none() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let cookie = opened(&sessions, Identity::Token);
         let (name, value) = cookie.split_once('=').unwrap();
         let parts: Vec<&str> = value.split('.').collect();
@@ -256,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_session_that_was_signed_out_is_over_with_all_its_cookies() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let cookie = opened(&sessions, Identity::Token);
         let session = found(&sessions, &cookie, later(1)).unwrap();
         let renewed = pair(&session.renewed(&tokens(), later(RENEW + 1)).unwrap());
@@ -266,13 +264,11 @@ mod tests {
             assert_eq!(found(&sessions, cookie, later(RENEW + 2)), None);
         }
         assert!(found(&sessions, &another, later(2)).is_some());
-        sessions.sign_out(&found(&sessions, &another, later(2)).unwrap(), later(IDLE + SKEW + 10));
-        assert_eq!(sessions.signed_out.lock().unwrap().len(), 1, "what has ended by itself is forgotten");
     }
 
     #[test]
     fn cookies_are_hidden_from_scripts_other_sites_and_other_hosts() {
-        let sessions = Sessions::new(9464);
+        let sessions = sessions(9464);
         let text = |wire| sessions.open(Identity::Token, &tokens(), wire).unwrap().to_str().unwrap().to_owned();
         let (plain, tls) = (text(CookieTransport::Plain), text(CookieTransport::Tls));
         assert!(plain.starts_with("handoffd_session_9464=") && plain.ends_with("; SameSite=Strict"), "{plain}");

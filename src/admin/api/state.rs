@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use handoffd_engine::ports::store::Store;
+use handoffd_engine::ports::store::operators::OperatorStore;
 use handoffd_engine::worker::EventTracker;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
@@ -11,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::authenticator::Authenticator;
 use super::dead_letters::DeadLetterService;
 use super::scrape::Scrapes;
+use super::session::Sessions;
 use crate::admin::audit::AuditTrail;
 use crate::admin::deps::{StoreAcceptance, WorkerDirectory};
 use crate::admin::events::QueueNames;
@@ -70,6 +72,8 @@ pub struct ApiDeps {
     pub metrics: Arc<PrometheusMetrics>,
     /// Store of events and outcomes.
     pub store: Arc<dyn Store>,
+    /// Store of operators' actions and ended sessions.
+    pub operators: Arc<dyn OperatorStore>,
     /// Reasons why the worker is not ready; empty if it is.
     pub unready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Bearer token for everything except health and metrics.
@@ -100,6 +104,7 @@ impl ApiState {
         let ApiDeps {
             metrics,
             store,
+            operators,
             unready,
             private,
             organizations,
@@ -110,13 +115,14 @@ impl ApiState {
             names,
             ..
         } = given;
-        let authenticator = Authenticator::new((given.token, given.reader_token), port, Arc::clone(&metrics));
+        let sessions = Arc::new(Sessions::new(port, Arc::clone(&operators)));
+        let authenticator = Authenticator::new((given.token, given.reader_token), sessions, Arc::clone(&metrics));
         Self {
             metrics,
             store,
             unready,
             authenticator,
-            trail: Arc::default(),
+            trail: Arc::new(AuditTrail::new(operators)),
             private,
             organizations,
             acceptance,

@@ -1,25 +1,21 @@
-//! Record of operators' actions: a line of the log each, and the last thousand for lists.
+//! Record of operators' actions: a line of the log each, and the last thousand in the store.
 
 pub mod dead_letters;
+mod trail;
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use handoffd_engine::text::visible;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use trail::AuditTrail;
+
 use crate::telemetry::logs::AUDIT;
 
-/// Number of entries kept.
-const MOST: usize = 1000;
-/// Longest subject kept, in characters.
-const LONGEST: usize = 300;
-
 /// Action of an operator.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// Time of the action.
     #[schemars(with = "String", extend("format" = "date-time"))]
@@ -40,7 +36,7 @@ pub struct AuditEntry {
 }
 
 /// Credential of a client.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Identity {
     /// `http.token`, directly or by a session.
@@ -73,35 +69,6 @@ pub enum AuditAction {
     AcceptStore,
     /// An exported file was imported into the store.
     ImportStore,
-}
-
-/// Last actions of operators.
-#[derive(Default)]
-pub struct AuditTrail(Mutex<VecDeque<AuditEntry>>);
-
-impl AuditTrail {
-    /// Logs an action and keeps it.
-    pub fn record(&self, mut entry: AuditEntry) {
-        if let Some((at, _)) = entry.subject.char_indices().nth(LONGEST) {
-            entry.subject.truncate(at);
-            entry.subject.push('…');
-        }
-        log(&entry);
-        let mut kept = self.lock();
-        if kept.len() >= MOST {
-            kept.pop_front();
-        }
-        kept.push_back(entry);
-    }
-
-    /// Returns the last actions, newest first.
-    pub fn list(&self) -> Vec<AuditEntry> {
-        self.lock().iter().rev().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, VecDeque<AuditEntry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Returns the name of an operator in an event's history.
@@ -174,36 +141,6 @@ impl AuditAction {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(subject: &str) -> AuditEntry {
-        AuditEntry {
-            at: Timestamp::UNIX_EPOCH,
-            who: Identity::Token,
-            from: None,
-            user: None,
-            action: AuditAction::Pause,
-            subject: subject.to_owned(),
-            count: 1,
-        }
-    }
-
-    #[test]
-    fn the_last_thousand_are_kept_newest_first() {
-        let trail = AuditTrail::default();
-        for n in 0..MOST + 5 {
-            trail.record(entry(&n.to_string()));
-        }
-        let listed = trail.list();
-        assert_eq!((listed.len(), listed[0].subject.as_str()), (MOST, "1004"));
-        assert_eq!(listed[MOST - 1].subject, "5");
-    }
-
-    #[test]
-    fn a_long_subject_is_cut_between_characters() {
-        let trail = AuditTrail::default();
-        trail.record(entry(&"é".repeat(LONGEST + 1)));
-        assert_eq!(trail.list()[0].subject, "é".repeat(LONGEST) + "…");
-    }
 
     #[test]
     fn names_match_their_serialized_form() {

@@ -26,7 +26,7 @@ pub(super) struct ActivityView<'a> {
 pub(super) fn activity(it: &ActivityView<'_>) -> Markup {
     html! {
         h1 { "Activity" }
-        p class="hint" { "Actions of operators, and what happened by itself, since this worker started: at most the last 1,000 actions and 5,000 events." }
+        p class="hint" { "The last 1,000 actions of operators at every worker that shares the store, and the last 5,000 troubles and takeovers since this worker started." }
         (jobs(it.jobs, it.now))
         section aria-labelledby="actions" {
             h2 id="actions" { "Actions of operators" }

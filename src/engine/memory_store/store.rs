@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::operators::OperatorTables;
 use super::tables::Tables;
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::ports::fleet::Claim;
@@ -18,6 +19,7 @@ use crate::workflow::{Learned, Milestone, Record, SessionEntry};
 #[derive(Default, Debug)]
 pub struct MemoryStore {
     memory: Mutex<Contents>,
+    operators: Mutex<OperatorTables>,
 }
 
 #[derive(Default, Debug)]
@@ -72,6 +74,12 @@ impl MemoryStore {
             memory.kept.import(entry);
         }
         Ok(())
+    }
+
+    /// Locks what operators have done.
+    pub(super) fn operators(&self) -> Result<MutexGuard<'_, OperatorTables>, StoreError> {
+        drop(self.open()?);
+        Ok(self.operators.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {

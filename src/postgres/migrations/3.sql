@@ -17,4 +17,4 @@ CREATE TABLE handoffd_actions (id uuid PRIMARY KEY, at int8 NOT NULL, action tex
 CREATE INDEX handoffd_actions_at ON handoffd_actions (at);
 
 -- Sessions of the page that were signed out, until their cookies end by themselves.
-CREATE TABLE handoffd_ended_sessions (session uuid PRIMARY KEY, ends_at int8 NOT NULL);
+CREATE TABLE handoffd_ended_sessions (session uuid PRIMARY KEY, over_at int8 NOT NULL);

@@ -174,6 +174,31 @@ pub(super) const ORGANIZATIONS: &[u8] = b"o";
 pub(super) const PAUSES: &[u8] = b"p";
 pub(super) const QUEUES: &[u8] = b"q";
 
+/// Prefixes of operators' actions, and of the sessions that they have ended.
+pub(super) const ACTIONS: &[u8] = b"u";
+pub(super) const ENDED_SESSIONS: &[u8] = b"x";
+
+/// Returns the key of an action, in the order of time.
+pub(super) fn action(at: Timestamp, id: Uuid) -> Vec<u8> {
+    [ACTIONS, &time(at), id.as_bytes()].concat()
+}
+
+/// Returns time and id of an action.
+pub(super) fn read_action(key: &[u8]) -> Option<(Timestamp, Uuid)> {
+    let rest = key.strip_prefix(ACTIONS)?;
+    Some((read_time(rest)?, Uuid::from_slice(rest.get(TIME..)?).ok()?))
+}
+
+/// Returns the key of an ended session.
+pub(super) fn ended_session(id: Uuid) -> Vec<u8> {
+    [ENDED_SESSIONS, id.as_bytes()].concat()
+}
+
+/// Returns the id of an ended session.
+pub(super) fn read_ended_session(key: &[u8]) -> Option<Uuid> {
+    Uuid::from_slice(key.strip_prefix(ENDED_SESSIONS)?).ok()
+}
+
 /// Returns the key of a saved organization.
 pub(super) fn organization(organization: &OrganizationId) -> Vec<u8> {
     of_organization(ORGANIZATIONS, organization)

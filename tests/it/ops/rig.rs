@@ -13,6 +13,7 @@ use handoffd::telemetry::metrics::PrometheusMetrics;
 use handoffd_engine::event::{
     Channel, ContactId, EventKey, IncidentId, Kind, Limits, OrganizationId, Route, SessionId,
 };
+use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue, DeadLetters, Notice};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::scan::ScanPage;
@@ -239,6 +240,7 @@ pub fn given(metrics: Arc<PrometheusMetrics>, store: Arc<FakeStore>) -> ApiDeps 
     ApiDeps {
         metrics,
         store: store.clone(),
+        operators: Arc::new(MemoryStore::new()),
         unready: Arc::new(Vec::new),
         token: None,
         reader_token: None,

@@ -3,6 +3,7 @@
 //! Absent: decisions; and the source of truth, which is the broker and Dynamics, so that the store may be lost.
 
 pub mod contact_key;
+pub mod operators;
 pub mod portable;
 pub mod position;
 pub mod queued;
