@@ -65,6 +65,7 @@ mod store_disk;
 mod store_events;
 mod store_fence;
 mod store_model;
+mod store_operators;
 mod store_outcomes;
 mod store_postgres;
 mod store_postgres_tls;

@@ -146,9 +146,20 @@ async fn without_migrate_the_tables_are_waited_for() {
     let store = open(&checking, Arc::new(NoMetrics)).await.unwrap();
     let problem = store.health().borrow().clone().expect("an unhealthy store").to_string();
     assert!(problem.contains("have version 0, expected 3; run `handoffd store migrate`"), "{problem}");
-    assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
+    assert_eq!(migrate(&options(&schema)).await.unwrap(), 3);
     assert_eq!(migrate(&options(&schema)).await.unwrap(), 2);
     eventually("a healthy store", async || store.health().borrow().is_none()).await;
+    store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
+}
+
+/// Of two neighbouring versions, the newer one migrates the tables under the other.
+#[tokio::test]
+async fn tables_of_the_next_version_are_used() {
+    let schema = new_schema(Postgres::shared()).await;
+    let version = migrate(&options(&schema)).await.unwrap();
+    let next = format!("INSERT INTO handoffd_schema (version) VALUES ({})", version + 1);
+    client(&schema).await.batch_execute(&next).await.unwrap();
+    let store = opened(&schema).await;
     store.persist(vec![change(&key("org", "evt"), &finished("ses", 1, at(0)))]).await.unwrap();
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::bench::{owned_by, owns, pair, plan};
 use crate::support::broker::eventually;
 use crate::support::event::{Event, handoff};
+use crate::support::files::TOKEN;
+use crate::support::interface::Api;
 use crate::support::rig::Rig;
 use crate::support::worker::Worker;
 
@@ -93,5 +96,65 @@ async fn a_state_that_nobody_reports_is_unknown_and_never_open() {
     b.wake();
     eventually("an owner's report", async || a.stands(organization).await["state"] == "open").await;
     owns(&a, 2).await;
+    rig.nothing_is_left().await;
+}
+
+/// Actions as a worker lists them, newest first.
+async fn actions(worker: &Worker) -> Vec<Value> {
+    let (status, listed) = worker.api("GET", "/audit", None).await;
+    assert_eq!(status, 200, "{listed}");
+    listed["entries"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_worker_lists_the_actions_of_operators_also_after_a_restart() {
+    let (rig, a, b, organization) = with_foreign().await;
+    for (worker, what) in [(&a, "pause"), (&b, "resume")] {
+        assert_eq!(worker.api("POST", &format!("/organizations/{organization}/{what}"), None).await.0, 200);
+    }
+    for worker in [&a, &b] {
+        eventually("both actions", async || actions(worker).await.len() == 2).await;
+    }
+    let listed = actions(&a).await;
+    assert_eq!(listed, actions(&b).await);
+    assert_eq!((&listed[0]["action"], &listed[1]["action"]), (&json!("resume"), &json!("pause")));
+    assert_eq!((&listed[1]["who"], &listed[1]["subject"]), (&json!("token"), &json!(organization)));
+    b.stop().await;
+    let again = rig.start_worker("b");
+    again.ready().await;
+    assert_eq!(actions(&again).await, listed);
+    let page = Api::with_token(&again, Some(TOKEN)).request(Method::GET, "/activity").send().await.unwrap();
+    assert!(page.text().await.unwrap().contains("paused an organization"));
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
+async fn a_session_that_was_signed_out_is_over_at_every_worker_and_after_a_restart() {
+    let (rig, a, b, _) = with_foreign().await;
+    let signed_in = async |worker: &Worker| {
+        let request = Api::with_token(worker, None).request(Method::POST, "/login").body(format!("token={TOKEN}"));
+        let answer = request.send().await.unwrap();
+        let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+        cookie.split(';').next().unwrap().to_owned()
+    };
+    let status = async |worker: &Worker, cookie: &str, method, path| {
+        let request = Api::with_token(worker, None).request(method, path).header("cookie", cookie);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let (first, second) = (signed_in(&a).await, signed_in(&a).await);
+    for cookie in [&first, &second] {
+        assert_eq!(status(&b, cookie, Method::GET, "/api/v1/audit").await, 200);
+    }
+    assert_eq!(status(&a, &first, Method::POST, "/logout").await, 303);
+    assert_eq!(status(&a, &first, Method::GET, "/api/v1/audit").await, 401, "at once where it was");
+    eventually("the end of the session elsewhere", async || {
+        status(&b, &first, Method::GET, "/api/v1/audit").await == 401
+    })
+    .await;
+    b.stop().await;
+    let again = rig.start_worker("b");
+    again.ready().await;
+    assert_eq!(status(&again, &first, Method::GET, "/api/v1/audit").await, 401);
+    assert_eq!(status(&again, &second, Method::GET, "/api/v1/audit").await, 200, "another session goes on");
     rig.nothing_is_left().await;
 }
