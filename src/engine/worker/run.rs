@@ -1,6 +1,6 @@
 //! Start and end of the worker: one router, and a consumer for each organization that this worker owns.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ struct Consumers {
     in_flight: TaskTracker,
     stopped: CancellationToken,
     /// Those that have not ended, each with its term and with the token that ends it.
-    running: HashMap<OrganizationId, (OwnershipState, CancellationToken)>,
+    running: BTreeMap<OrganizationId, (OwnershipState, CancellationToken)>,
     tasks: JoinSet<OrganizationId>,
 }
 
@@ -33,7 +33,7 @@ impl Worker {
             worker: self.clone(),
             in_flight: in_flight.clone(),
             stopped: stopped.clone(),
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             tasks: JoinSet::new(),
         };
         let consumers = tokio::spawn(consumers.run());
@@ -61,6 +61,7 @@ impl Consumers {
                 self.start(organization);
             }
             tokio::select! {
+                biased;
                 () = change(&mut known) => {}
                 () = change(&mut fleet) => {}
                 Some(ended) = self.tasks.join_next() => self.ended(ended.ok()),
