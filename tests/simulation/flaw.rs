@@ -14,7 +14,7 @@ pub enum Flaw {
     /// A message given back goes to the end of its queue. RabbitMQ 3.10 does this for `basic.nack` on a queue without a delivery
     /// limit (measured); messages given back by a closed channel return to their old position.
     GivesBackToTheEnd,
-    /// What is stored is written whoever owns the organization.
+    /// Changes are stored under any claim.
     NoFence,
     /// An organization is taken over while its queue still has a consumer.
     IgnoresConsumers,

@@ -15,7 +15,7 @@ use super::scene::RunContext;
 /// Lease of the workers.
 pub const LEASE: Duration = Duration::from_secs(5);
 
-/// What the workers agree on, as the shared store holds it.
+/// Leases and owners, as the shared store holds them.
 pub struct FleetTable {
     pub scene: Arc<RunContext>,
     pub memory: Arc<MemoryStore>,
