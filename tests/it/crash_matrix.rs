@@ -97,6 +97,10 @@ async fn column(profile: Profile, successor: Successor, points: &[Point], plan: 
         .await;
     // The other code, 0x800404cf, is the simulator's own default.
     warm_up(&rig).await;
+    if successor != Successor::Same {
+        // One that is suspended before would not be lost, but too late.
+        rig.worker().counts("handoffd_organizations_owned", "", 1).await;
+    }
     let mut rows = Vec::new();
     for point in points.iter().copied() {
         rows.push(Killing { rig: &rig, sluice: &sluice, profile, point, successor }.row().await);
