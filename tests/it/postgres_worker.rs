@@ -154,8 +154,11 @@ async fn a_saved_organization_that_was_changed_in_the_database_is_blocked_and_as
         rig.start_worker("worker").ready().await;
         rig.bus.publish(&event).await;
         rig.worker().counts("handoffd_organization_blocked", ANOTHER_ORGANIZATION, 1).await;
-        let stands = rig.worker().stands(ANOTHER_ORGANIZATION).await;
-        assert!(stands["advice"].as_str().unwrap().contains("who wrote to the store"), "{stands}");
+        eventually("the advice", async || {
+            let stands = rig.worker().stands(ANOTHER_ORGANIZATION).await;
+            stands["advice"].as_str().is_some_and(|advice| advice.contains("who wrote to the store"))
+        })
+        .await;
         rig.stop_workers().await;
     }
     assert_eq!(rig.crm.environment().requests().len(), asked);

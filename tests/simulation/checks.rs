@@ -316,7 +316,10 @@ fn found_out(world: &World, ends: &FinalState, content: &Content) -> Result<(), 
 fn nameless(world: &World, ends: &FinalState) -> Result<(), String> {
     let bodies = world.publications.iter().filter(|publication| publication.content.keys().is_empty());
     let published = bodies.count();
-    let dead = ends.dead.iter().filter(|letter| letter.envelope.header("x-handoffd-event-id").is_none()).count();
+    let lacks = |letter: &Message, name| letter.envelope.header(name).is_none();
+    let is_nameless =
+        |letter: &&Message| lacks(letter, "x-handoffd-event-id") || lacks(letter, "x-handoffd-organization-id");
+    let dead = ends.dead.iter().filter(is_nameless).count();
     ensure(dead >= published, || format!("{published} messages without an event, {dead} dead letters without an event"))
 }
 

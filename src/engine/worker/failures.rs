@@ -21,6 +21,8 @@ use crate::workflow::{FailedAttempt, Reason, RetryDecision, StepName, after, ela
 
 /// Longest wait for a failing store, however old the event is, because the store may recover at any time.
 const STORE_LOOK: Duration = Duration::from_secs(60);
+/// Reason of a wait for the store.
+pub(super) const STORE_FAILED: &str = "store";
 
 impl Worker {
     /// Decides on a message and always returns a settlement. A panic is a bug that this one event triggers: it is
@@ -113,7 +115,7 @@ impl Worker {
         error!(error = %problem, "the store failed; moving the event to a retry queue");
         let seen = arrival.message_history.first_seen.map_or(Duration::ZERO, |seen| elapsed(seen, self.now()));
         let rung = rung(seen.min(STORE_LOOK), &self.settings.policy);
-        self.retry_later(arrival, rung, arrival.message_history.age, "store")
+        self.retry_later(arrival, rung, arrival.message_history.age, STORE_FAILED)
     }
 
     pub(super) fn retry_later(

@@ -6,6 +6,7 @@
 mod closing;
 mod fault_log;
 mod quarantined;
+mod resumed;
 mod waiting;
 
 use std::time::Duration;
@@ -18,18 +19,17 @@ use super::arrival::{Arrival, is_current_run};
 use super::backoff::Backoff;
 use super::core::{MAX_HOLD, Worker};
 use super::lanes::{Lane, Ticket};
+use super::new_dead_letter;
 use super::quarantine::Isolation;
 use super::remember::{as_noted, given_up, handed_off, opening, own_as_noted, remember};
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
-use super::tracking::began;
-use super::{headers, new_dead_letter};
 use crate::event::{ContactId, Event, Kind};
 use crate::ports::destination::Performed;
 use crate::ports::metrics::Measurement;
 use crate::ports::store::{Change, EventQuery, KnownEvent, StoreError};
 use crate::workflow::{
     ContactProgress, Decision, FailedAttempt, Fault, HistoryEntry, Memory, Outcome, Phase, Reason, Receipt, Record,
-    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable, new_run,
+    Remedy, RetryDecision, Settings, Step, StepName, Time, after, apply, deaths, decide, finalize_unreadable,
     shortest_rung,
 };
 
@@ -125,39 +125,6 @@ impl Worker {
             contact_turn: None,
             contact_is_fresh: true,
             isolation: None,
-        }
-    }
-
-    /// Returns the record to continue with. A dead-lettered event that returns starts over.
-    fn resumed_record(&self, event: &Event, known: Option<Record>, arrival: &Arrival) -> Record {
-        let message_history = &arrival.message_history;
-        // The broker's delivery limit leaves the record of an event in flight, and a replay starts over after that too.
-        let (going_on, earlier): (Vec<_>, Vec<_>) =
-            known.into_iter().partition(|record| record.outcome().is_none() && is_current_run(arrival, record));
-        let going_on = going_on.into_iter().next();
-        let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
-        let first_seen = message_history.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
-        let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
-        let tracked = self.tracker.begins(event, self.now());
-        let (life, history) = if let Some(record) = going_on {
-            (record.life, record.history)
-        } else {
-            let replay = headers::replay(&arrival.delivery.envelope);
-            let (life, history) = new_run(earlier.into_iter().next(), replay);
-            (began(life, &tracked), history)
-        };
-        Record {
-            kind: event.kind(),
-            session_id: Some(event.session_id().clone()),
-            body_digest: digest(&arrival.delivery.body),
-            first_seen,
-            attempts: spent.max(message_history.attempts) + 1,
-            phase: Phase::InHand,
-            settled: false,
-            poison: false,
-            progress,
-            history,
-            life,
         }
     }
 
