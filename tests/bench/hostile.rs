@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::CONCURRENCY;
 use super::events::{TROUBLED, mixed};
 use super::machine::Machine;
-use super::process::cpu_of_first_thread;
+use super::process::cpu_of_event_thread;
 use super::report::Scenario;
 
 /// Distinct words of an event.
@@ -33,10 +33,10 @@ pub async fn main(events: u64) {
     machine.publish(std::iter::once(mixed(TROUBLED, events))).await;
     let mut worker = machine.start();
     machine.time_of(&mut worker, &[TROUBLED], 1).await;
-    let before = cpu_of_first_thread(worker.pid());
+    let before = cpu_of_event_thread(worker.pid());
     machine.publish((0..events).map(enormous)).await;
     machine.time_of(&mut worker, &[TROUBLED], events).await;
-    let spent = cpu_of_first_thread(worker.pid()).saturating_sub(before);
+    let spent = cpu_of_event_thread(worker.pid()).saturating_sub(before);
     drop(worker);
     machine.clean_up().await;
     let each = spent / u32::try_from(events).expect("few events");

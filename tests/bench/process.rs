@@ -33,18 +33,25 @@ impl Drop for Running {
 
 /// CPU time of a process, user and system.
 pub fn cpu(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    cpu_in(&format!("/proc/{pid}/stat"))
+}
+
+fn cpu_in(path: &str) -> Duration {
+    let stat = fs::read_to_string(path).unwrap_or_default();
     // The name (2nd field) may contain spaces: fields are counted after its closing parenthesis.
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let fields: Vec<f64> = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     Duration::from_secs_f64(fields.iter().sum::<f64>() / TICKS)
 }
 
-/// CPU time of a process's first thread, which processes events.
-pub fn cpu_of_first_thread(pid: u32) -> Duration {
-    let statistics = fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).unwrap_or_default();
-    let nanoseconds = statistics.split_whitespace().next().and_then(|number| number.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or_default())
+/// CPU time of the worker's thread that processes events: the busiest one of its runtime, whose others wait for files.
+pub fn cpu_of_event_thread(pid: u32) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let is_of_runtime = |path: &std::path::Path| {
+        fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("tokio-rt-worker"))
+    };
+    let of_runtime = threads.map(|thread| thread.path()).filter(|path| is_of_runtime(path));
+    of_runtime.map(|path| cpu_in(&path.join("stat").display().to_string())).max().unwrap_or_default()
 }
 
 /// Peak resident memory, in MB.

@@ -273,5 +273,6 @@ fn listed(stage: &Stage, name: &str) -> Result<String> {
     let mut command = executable("handoffd")?;
     let output = command.args(["--config", &config(stage, name), "workers", "list"]).output()?;
     let lines = String::from_utf8_lossy(&output.stdout);
-    Ok(lines.lines().map(|line| format!("  {line}\n")).collect())
+    let lines: Vec<String> = lines.lines().map(|line| format!("  {line}")).collect();
+    Ok(lines.join("\n") + "\n")
 }
