@@ -50,6 +50,8 @@ pub struct Broker {
     pub flaw: Option<Flaw>,
     /// Organizations whose queues the worker consumes.
     pub configured: watch::Sender<Vec<OrganizationId>>,
+    /// A sender for each process: one with several receivers wakes them in a random order, and no seed would repeat.
+    pub followers: Mutex<Vec<watch::Sender<Vec<OrganizationId>>>>,
     /// Wakes consumers that could not start, in order.
     pub changes: Notify,
     /// True if messages given back count as redelivered, as up to RabbitMQ 4.2.
@@ -120,6 +122,7 @@ impl Broker {
             windows,
             flaw: Flaw::of_the_run(),
             configured: watch::Sender::new(configured),
+            followers: Mutex::default(),
             changes: Notify::new(),
             counts_given_back: scene.happens(0.7),
             shuffles: scene.happens(0.2),

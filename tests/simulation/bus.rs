@@ -44,7 +44,10 @@ impl Bus for FakeBus {
     }
 
     fn organizations(&self) -> watch::Receiver<Vec<OrganizationId>> {
-        self.broker.configured.subscribe()
+        let sender = watch::Sender::new(self.broker.configured.borrow().clone());
+        let receiver = sender.subscribe();
+        self.broker.followers.lock().unwrap().push(sender);
+        receiver
     }
 
     async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {

@@ -151,19 +151,20 @@ impl Destination for FakeCrm {
 
     async fn available(&self, organization: &OrganizationId) {
         self.life.until_dead().await;
-        let mut fleet = self.fleet.changes();
         loop {
-            fleet.borrow_and_update();
             self.known.end(&self.cloud.spans, organization).await;
             if self.fleet.may_act(organization) {
                 break;
             }
-            // The sender lives as long as the fleet.
-            _ = fleet.changed().await;
+            // A `watch` channel wakes its receivers in a random order, and no seed would repeat.
+            sleep(LOOK).await;
         }
         self.life.until_dead().await;
     }
 }
+
+/// Interval at which a worker without a lease looks for it.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl FakeCrm {
     async fn ask(&self, step: &Step, event: &Event) -> Result<Receipt, Fault> {

@@ -108,6 +108,9 @@ impl Broker {
     pub fn add(self: &Arc<Self>, organization: &OrganizationId) {
         self.scene.log(|| format!("{organization} is added"));
         self.configured.send_modify(|known| known.push(organization.clone()));
+        for follower in self.followers.lock().unwrap().iter() {
+            follower.send_replace(self.configured.borrow().clone());
+        }
         if !self.is_away() {
             self.look(|state| self.make(state, organization));
             self.wake();

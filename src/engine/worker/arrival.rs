@@ -57,6 +57,7 @@ impl Arrival {
         let until = self.delivery.received + MAX_HOLD;
         for ticket in &mut self.tickets {
             let turn = tokio::select! {
+                biased;
                 turn = timeout_at(until, ticket.turn()) => turn,
                 () = self.delivery.lost.cancelled() => return LaneTurn::Lost,
             };

@@ -225,6 +225,7 @@ impl Worker {
         }
         let until = arrival.delivery.received + MAX_HOLD;
         tokio::select! {
+            biased;
             available = timeout_at(until, self.destination.available(organization)) => available.is_ok(),
             () = arrival.delivery.lost.cancelled() => false,
             () = arrival.ending.cancelled() => false,

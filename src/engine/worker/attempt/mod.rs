@@ -295,6 +295,7 @@ impl Attempt<'_> {
     async fn pause(&mut self) -> bool {
         let pause: Duration = self.pauses.next((self.worker.clock.random)());
         tokio::select! {
+            biased;
             () = tokio::time::sleep(pause) => true,
             () = self.arrival.ending.cancelled() => false,
         }

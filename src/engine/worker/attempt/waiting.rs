@@ -51,6 +51,7 @@ impl Attempt<'_> {
             }
         };
         tokio::select! {
+            biased;
             () = self.worker.destination.step_available(&self.event.key.organization_id, fault.step) => true,
             () = makes_room => false,
             () = sleep_until(delivery.received + MAX_HOLD) => false,
