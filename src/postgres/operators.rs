@@ -29,7 +29,7 @@ pub(super) async fn add_actions(link: &ServerLink, actions: &[OperatorAction]) -
     let times: Vec<i64> = actions.iter().map(|action| keys::nanoseconds(action.at)).collect();
     let documents: Vec<&str> = actions.iter().map(|action| action.document.as_str()).collect();
     let written = async {
-        let params: Params<'_> =
+        let params: OperatorParams<'_> =
             &[(&ids, Type::UUID_ARRAY), (&times, Type::INT8_ARRAY), (&documents, Type::TEXT_ARRAY)];
         query(link, &add, params).await?;
         query(link, TRIM, &[(&limit(ACTIONS), Type::INT8)]).await
@@ -63,7 +63,7 @@ pub(super) async fn end_sessions(
     let ids: Vec<Uuid> = sessions.iter().map(|session| session.id).collect();
     let ends: Vec<i64> = sessions.iter().map(|session| keys::nanoseconds(session.over_at)).collect();
     let now = keys::nanoseconds(now);
-    let params: Params<'_> = &[(&ids, Type::UUID_ARRAY), (&ends, Type::INT8_ARRAY), (&now, Type::INT8)];
+    let params: OperatorParams<'_> = &[(&ids, Type::UUID_ARRAY), (&ends, Type::INT8_ARRAY), (&now, Type::INT8)];
     query(link, &text, params).await.map(drop).map_err(ServerFailure::writing)
 }
 
@@ -76,9 +76,9 @@ pub(super) async fn ended_sessions(link: &ServerLink) -> Result<Vec<EndedSession
     read.map_err(|failure| failure.reading(SESSION_ENDS))
 }
 
-type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+type OperatorParams<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-async fn query(link: &ServerLink, text: &str, params: Params<'_>) -> Result<Vec<Row>, ServerFailure> {
+async fn query(link: &ServerLink, text: &str, params: OperatorParams<'_>) -> Result<Vec<Row>, ServerFailure> {
     let client = link.client()?;
     in_time(read::LONGEST, client.query_typed(text, params)).await
 }

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
-use crate::dead_letter_commands::desk::{Dead, command, entries, ids, letters, run, text};
+use crate::dead_letter_commands::desk::{Dead, entries, ids, letters};
 use crate::support::broker::eventually;
 use crate::support::event::handoff;
 use crate::support::interface::Api;

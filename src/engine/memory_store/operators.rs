@@ -1,7 +1,5 @@
 //! Operators' actions and ended sessions in memory.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -9,13 +7,6 @@ use uuid::Uuid;
 use super::store::MemoryStore;
 use crate::ports::store::StoreError;
 use crate::ports::store::operators::{ACTIONS, EndedSession, OperatorAction, OperatorStore, SESSIONS};
-
-/// Actions and ended sessions.
-#[derive(Default, Debug)]
-pub(super) struct OperatorTables {
-    actions: BTreeMap<(Timestamp, Uuid), String>,
-    sessions: BTreeMap<Uuid, Timestamp>,
-}
 
 #[async_trait]
 impl OperatorStore for MemoryStore {

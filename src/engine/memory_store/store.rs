@@ -5,8 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::operators::OperatorTables;
-use super::tables::Tables;
+use super::tables::{OperatorTables, Tables};
 use crate::event::{ContactId, EventKey, OrganizationId, SessionId};
 use crate::ports::fleet::Claim;
 use crate::ports::store::portable::PortableEntry;

@@ -286,3 +286,10 @@ impl Tables {
         self.sessions.values().map(BTreeMap::len).sum()
     }
 }
+
+/// Actions and ended sessions.
+#[derive(Default, Debug)]
+pub(super) struct OperatorTables {
+    pub(super) actions: BTreeMap<(Timestamp, Uuid), String>,
+    pub(super) sessions: BTreeMap<Uuid, Timestamp>,
+}
