@@ -60,7 +60,7 @@ pub(super) enum Reported {
     Here(OwnerReport),
     /// Another worker's, which owns the organization.
     Elsewhere(OwnerReport),
-    /// Report of no worker lately, with what every worker sees by itself, and the time from which this is so.
+    /// None lately: what every worker sees by itself, and the time from which there is no report.
     Nowhere(OwnerReport, Timestamp),
 }
 

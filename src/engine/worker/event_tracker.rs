@@ -91,21 +91,20 @@ impl EventTracker {
         }
     }
 
-    /// Records that a worker begins an event. Returns what is known of it, and its stage until now.
-    pub(super) fn begins(&self, event: &Event, now: Timestamp) -> (TrackedEvent, EventStage) {
+    /// Records that a worker begins an event. Returns what is known of it.
+    pub(super) fn begins(&self, event: &Event, now: Timestamp) -> TrackedEvent {
         let mut shard = self.shard(&event.key);
         // Events in progress are few, so they are tracked beyond the limit.
         let tracked = shard
             .events
             .entry(event.key.clone())
             .or_insert_with(|| TrackedEvent::new(event, None, EventStage::InProgress, now));
-        let before = tracked.stage;
         tracked.enter(EventStage::InProgress, now);
         if tracked.received.is_some() {
             // It came from its queue, so only the answer to the confirm is late.
             tracked.moved.get_or_insert(now);
         }
-        (tracked.clone(), before)
+        tracked.clone()
     }
 
     /// Records another stage of a tracked event.
@@ -232,8 +231,7 @@ mod tests {
         let queued = tracker.get(&event.key).expect("a queued event");
         assert_eq!((queued.stage, queued.since, queued.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
         tracker.moved(&event.key, at(TEN));
-        let (begun, before) = tracker.begins(&event, at(NOON));
-        assert_eq!(before, EventStage::Queued);
+        let begun = tracker.begins(&event, at(NOON));
         assert_eq!((begun.stage, begun.since), (EventStage::InProgress, at(NOON)));
         assert_eq!((begun.received, begun.moved), (Some(at(NINE)), Some(at(TEN))));
         tracker.ends(&event.key);

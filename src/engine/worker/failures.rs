@@ -13,7 +13,7 @@ use super::caught_panic::{CaughtPanic, caught};
 use super::core::Worker;
 use super::headers::MessageHistory;
 use super::new_dead_letter;
-use super::settlement::{Postponed, Settlement};
+use super::settlement::{Postponed, STORE_FAILED, Settlement};
 use crate::event::{Event, Kind};
 use crate::ports::metrics::Measurement;
 use crate::ports::store::StoreError;
@@ -21,8 +21,6 @@ use crate::workflow::{FailedAttempt, Reason, RetryDecision, StepName, after, ela
 
 /// Longest wait for a failing store, however old the event is, because the store may recover at any time.
 const STORE_LOOK: Duration = Duration::from_secs(60);
-/// Reason of a wait for the store.
-pub(super) const STORE_FAILED: &str = "store";
 
 impl Worker {
     /// Decides on a message and always returns a settlement. A panic is a bug that this one event triggers: it is

@@ -8,6 +8,9 @@ use crate::event::{EventId, EventKey, Kind, OrganizationId, SessionId};
 use crate::ports::bus::Part;
 use crate::workflow::{Outcome, Reason, Record};
 
+/// Reason of a wait for the store.
+pub(super) const STORE_FAILED: &str = "store";
+
 /// Decision about a delivery.
 #[derive(Debug)]
 pub(super) enum Settlement {

@@ -36,11 +36,10 @@ pub(super) async fn exchange_reports(fleet: Arc<PostgresFleet>, host: Arc<dyn Fl
             let silent = || ServerFailure::new(FailureKind::Unavailable, "no answer in time");
             match round.await.unwrap_or_else(|_| Err(silent())) {
                 Ok(()) if std::mem::take(&mut reported) => info!("exchanging reports on organizations again"),
-                Ok(()) => {}
                 Err(failure) if !std::mem::replace(&mut reported, true) => {
                     warn!(error = %failure, "could not exchange reports on organizations with other workers; trying again");
                 }
-                Err(_) => {}
+                Ok(()) | Err(_) => {}
             }
             sleep(EVERY).await;
         }

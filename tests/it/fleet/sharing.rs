@@ -6,16 +6,20 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::bench::{owned_by, owns, pair, plan};
-use crate::support::broker::eventually;
+use crate::support::broker::{Broker, eventually};
 use crate::support::event::{Event, handoff};
 use crate::support::files::TOKEN;
 use crate::support::interface::Api;
-use crate::support::rig::Rig;
+use crate::support::rig::{Plan, Rig};
 use crate::support::worker::Worker;
 
 /// Two workers, and an organization that `b` owns.
 async fn with_foreign() -> (Rig, Arc<Worker>, Arc<Worker>, &'static str) {
-    let (rig, a, b) = pair(plan().await).await;
+    with_foreign_by(plan().await).await
+}
+
+async fn with_foreign_by(plan: Plan) -> (Rig, Arc<Worker>, Arc<Worker>, &'static str) {
+    let (rig, a, b) = pair(plan).await;
     let organization = owned_by(&a, "b").await[0];
     (rig, a, b, organization)
 }
@@ -85,11 +89,27 @@ async fn every_worker_shows_the_state_that_the_owner_sees() {
 
 #[tokio::test]
 async fn a_state_that_nobody_reports_is_unknown_and_never_open() {
-    let (rig, a, b, organization) = with_foreign().await;
+    // For this long the broker believes that a suspended worker consumes, and no other one takes over.
+    let broker = format!("{}?heartbeat=60", Broker::shared());
+    let (rig, a, b, organization) = with_foreign_by(plan().await.set("broker", "url", broker)).await;
     stands(&a, organization, "open").await;
-    // Suspended, it stays the owner of its queue's consumer, and reports nothing.
     b.suspend();
-    let entry = stands(&a, organization, "unknown").await;
+    let mut entry = Value::Null;
+    eventually("an unknown state", async || {
+        entry = a.stands(organization).await;
+        entry["state"] == "unknown"
+    })
+    .await;
+    let label = format!("organization=\"{organization}\"");
+    a.counts("handoffd_organization_state", &label, 0).await;
+    eventually("a reason", async || {
+        let status = a.api("GET", "/status", None).await.1;
+        let of_it = |reason: &Value| {
+            reason["organization_id"] == organization && reason["cause"].as_str().unwrap().contains("unknown")
+        };
+        status["verdict"] == "degraded" && status["reasons"].as_array().unwrap().iter().any(of_it)
+    })
+    .await;
     for absent in ["requests", "concurrency", "under_way", "last_success", "oldest_seconds"] {
         assert!(entry[absent].is_null(), "{absent}: {entry}");
     }

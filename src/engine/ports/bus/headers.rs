@@ -24,6 +24,8 @@ pub const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 pub const AGE: &str = "x-handoffd-age-ms";
 /// Number of times a destination has refused the message since its outcome was decided.
 pub const REFUSALS: &str = "x-handoffd-refusals";
+/// Reason that the message waits in a retry queue, as in the metric of retries.
+pub const WAIT_REASON: &str = "x-handoffd-wait-reason";
 /// Number of replays by operators.
 pub const REPLAYS: &str = "x-handoffd-replays";
 /// Time of the last replay. Records of the event from before are ignored.
@@ -32,5 +34,17 @@ pub const REPLAYED_AT: &str = "x-handoffd-replayed-at";
 pub const REPLAYED_BY: &str = "x-handoffd-replayed-by";
 
 /// Headers that describe an earlier run of the event. A replay removes them.
-pub const OF_A_DEATH: &[&str] =
-    &[REASON, ERROR, STEP, ATTEMPTS, EVENT_ID, ORGANIZATION_ID, SESSION_ID, FIRST_SEEN, DEAD_AT, AGE, REFUSALS];
+pub const OF_A_DEATH: &[&str] = &[
+    REASON,
+    ERROR,
+    STEP,
+    ATTEMPTS,
+    EVENT_ID,
+    ORGANIZATION_ID,
+    SESSION_ID,
+    FIRST_SEEN,
+    DEAD_AT,
+    AGE,
+    REFUSALS,
+    WAIT_REASON,
+];

@@ -6,8 +6,6 @@ use super::digest;
 use crate::event::Event;
 use crate::worker::arrival::{Arrival, is_current_run};
 use crate::worker::core::Worker;
-use crate::worker::event_tracker::EventStage;
-use crate::worker::failures::STORE_FAILED;
 use crate::worker::headers;
 use crate::worker::tracking::began;
 use crate::workflow::{Phase, Record, new_run};
@@ -23,10 +21,10 @@ impl Worker {
         let (spent, seen) = going_on.as_ref().map_or((0, None), |record| (record.attempts, Some(record.first_seen)));
         let first_seen = message_history.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
         let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
-        let (tracked, before) = self.tracker.begins(event, self.now());
+        let tracked = self.tracker.begins(event, self.now());
         // A failing store spends no attempt: the one that it interrupted goes on.
-        let is_interrupted = matches!(before, EventStage::Retrying { reason: STORE_FAILED, .. })
-            && going_on.as_ref().is_some_and(|record| record.phase == Phase::InHand);
+        let is_interrupted =
+            message_history.waited_for_store && going_on.as_ref().is_some_and(|record| record.phase == Phase::InHand);
         let (life, history) = if let Some(record) = going_on {
             (record.life, record.history)
         } else {

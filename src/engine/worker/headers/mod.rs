@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::settlement::{NewDeadLetter, Postponed};
+use super::settlement::{NewDeadLetter, Postponed, STORE_FAILED};
 use crate::event::Envelope;
 use crate::ports::bus::headers::{
     AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
-    REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP,
+    REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP, WAIT_REASON,
 };
 use crate::workflow::ReplayMark;
 
@@ -37,6 +37,8 @@ pub(super) struct MessageHistory {
     pub(super) age: Option<Duration>,
     /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
+    /// True if it last waited because the store failed, which may have interrupted an attempt.
+    pub(super) waited_for_store: bool,
 }
 
 /// Returns true if a record, first seen at this time, belongs to the event's current run. A replay by an operator
@@ -64,7 +66,8 @@ pub(super) fn message_history(envelope: &Envelope) -> MessageHistory {
     let number = |name| envelope.header(name).and_then(|text| text.parse::<u64>().ok());
     let count = |name| u32::try_from(number(name).unwrap_or(0)).unwrap_or(u32::MAX).min(MOST_ATTEMPTS);
     let age = number(AGE).map(Duration::from_millis);
-    MessageHistory { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS) }
+    let waited_for_store = envelope.header(WAIT_REASON) == Some(STORE_FAILED);
+    MessageHistory { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS), waited_for_store }
 }
 
 /// Returns the headers of a copy in a retry queue.
@@ -73,6 +76,7 @@ pub(super) fn for_retry(postponed: &Postponed, routing_key: &str) -> CopyHeaders
         (ATTEMPTS, postponed.attempts.to_string()),
         (FIRST_SEEN, postponed.first_seen.to_string()),
         (ORIGINAL_ROUTING_KEY, routing_key.to_owned()),
+        (WAIT_REASON, postponed.why.to_owned()),
     ];
     headers.extend(postponed.age.map(|age| (AGE, age.as_millis().to_string())));
     headers.extend((postponed.refusals > 0).then(|| (REFUSALS, postponed.refusals.to_string())));

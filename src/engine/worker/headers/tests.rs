@@ -122,6 +122,7 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
             ("x-handoffd-attempts", "4".to_owned()),
             ("x-handoffd-first-seen", DEAD.to_owned()),
             ("x-handoffd-original-routing-key", "session.handoff.email".to_owned()),
+            ("x-handoffd-wait-reason", "transient".to_owned()),
         ]
     );
     assert_eq!(
@@ -134,8 +135,13 @@ fn the_times_in_headers_are_rfc_3339_and_are_read_back() {
 fn age_and_refusals_go_with_a_copy_and_end_at_dead_lettering() {
     let age = Some(Duration::from_millis(90_500));
     let headers = for_retry(&Postponed { age, refusals: 3, ..postponed() }, "session.handoff.email");
-    assert_eq!(headers[3..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
-    assert_eq!(read_back(&headers), MessageHistory { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3 });
+    assert_eq!(headers[4..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
+    assert_eq!(
+        read_back(&headers),
+        MessageHistory { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3, waited_for_store: false }
+    );
+    let of_store = for_retry(&Postponed { why: STORE_FAILED, ..postponed() }, "session.handoff.email");
+    assert!(read_back(&of_store).waited_for_store);
     let dead: CopyHeaders = headers.into_iter().chain([(DEAD_AT, "2026-11-22T10:17:00Z".to_owned())]).collect();
     assert_eq!(read_back(&dead), MessageHistory::default(), "a replayed event starts over");
 }
