@@ -8,7 +8,7 @@ use handoffd_engine::worker::Worker;
 use tokio::sync::watch::Receiver;
 
 use crate::rabbit::Rabbit;
-use crate::telemetry::metrics::WorkerHealth;
+use crate::telemetry::metrics::{EventReach, WorkerHealth};
 
 /// Returns the reasons that the worker is not ready; empty if it is.
 pub(super) type Unready = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
@@ -25,8 +25,11 @@ pub(super) fn of(
         let store_healthy = health.borrow().is_none();
         WorkerHealth {
             ready: store_healthy && unready().is_empty(),
-            consuming: broker.consumes(),
-            processing: store_healthy && broker.processes(),
+            reach: match broker.consumes() {
+                true if store_healthy && broker.processes() => EventReach::Finished,
+                true => EventReach::Delivered,
+                false => EventReach::None,
+            },
             store_healthy,
             oldest_event: worker.oldest_event(),
             fleet: fleet.status(),

@@ -202,7 +202,7 @@ mod tests {
         let now: Timestamp = "2026-11-22T10:00:00.2Z".parse().unwrap();
         let later = Duration::from_millis(150);
         let first = OwnerReport::new(limiter(), facts(), now);
-        let rest = LimiterStatus { wait: limiter().wait.map(|wait| wait - later), ..limiter() };
+        let rest = LimiterStatus { wait: limiter().wait.map(|wait| wait.saturating_sub(later)), ..limiter() };
         assert_eq!(OwnerReport::new(rest, facts(), now + later), first);
     }
 

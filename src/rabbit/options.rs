@@ -188,7 +188,7 @@ fn read(url: &str) -> Result<AMQPUri, StartError> {
     // RabbitMQ's URI rules read a lone slash as a virtual host without a name. Nobody has one, and other clients read it as
     // the default.
     if uri.vhost.is_empty() {
-        uri.vhost = "/".to_owned();
+        "/".clone_into(&mut uri.vhost);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
     Ok(uri)

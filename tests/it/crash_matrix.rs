@@ -46,23 +46,23 @@ enum Successor {
 async fn killed_at_any_point_it_does_everything_once() {
     let all = |profile| column(profile, Successor::Same, &POINTS, rig());
     let (opencx, stock) = tokio::join!(all(Profile::OpenCx), all(Profile::Stock));
-    check(opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect());
+    check(&opencx.into_iter().zip(stock).flat_map(<[Row; 2]>::from).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; `make crash` runs it"]
 async fn killed_at_any_point_another_worker_does_everything_once() {
-    check(with_several_workers(Successor::Another).await);
+    check(&with_several_workers(Successor::Another).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; `make crash` runs it"]
 async fn suspended_at_any_point_it_adds_nothing_to_what_another_worker_has_done() {
-    check(with_several_workers(Successor::AnotherWhileSuspended).await);
+    check(&with_several_workers(Successor::AnotherWhileSuspended).await);
 }
 
-fn check(rows: Vec<Row>) {
-    println!("{}", table::of(&rows));
+fn check(rows: &[Row]) {
+    println!("{}", table::of(rows));
     let wrong = rows.iter().filter(|row| row.problem.is_some()).count();
     assert_eq!(wrong, 0, "of {} kills; see the table", rows.len());
 }

@@ -110,12 +110,12 @@ impl FleetMember {
             return self.join_anew();
         }
         let is_established = self.look(|state| {
-            let is_late = state.renewed.is_none_or(|last| sent - last > BEAT * 5 / 2);
+            let is_late = state.renewed.is_none_or(|last| sent.saturating_sub(last) > BEAT * 5 / 2);
             if is_late {
                 state.live_since = None;
             }
             state.renewed = Some(sent);
-            sent - *state.live_since.get_or_insert(sent) >= LEASE
+            sent.saturating_sub(*state.live_since.get_or_insert(sent)) >= LEASE
         });
         if is_established {
             self.table.declare_lost();
@@ -236,7 +236,7 @@ impl Fleet for FleetMember {
         self.look(|state| {
             let held = state.held.get(organization);
             let is_owned = held.is_some_and(|held| held.stage != Stage::Void && held.worker == state.life);
-            let is_fresh = state.renewed.is_some_and(|renewed| now - renewed < LEASE * 7 / 10);
+            let is_fresh = state.renewed.is_some_and(|renewed| now.saturating_sub(renewed) < LEASE * 7 / 10);
             is_owned && (is_fresh || ignores)
         })
     }
@@ -247,7 +247,7 @@ impl Fleet for FleetMember {
             let held = state.held.get(&claim.organization);
             let is_present =
                 |held: &Holding| held.stage != Stage::Void && (held.worker, held.term) == (claim.worker, claim.term);
-            held.is_some_and(is_present) && state.renewed.is_some_and(|renewed| now - renewed < LEASE)
+            held.is_some_and(is_present) && state.renewed.is_some_and(|renewed| now.saturating_sub(renewed) < LEASE)
         })
     }
 

@@ -135,6 +135,8 @@ impl FleetTable {
             let of_it = rows.owners.iter().filter(|(_, row)| row.worker == Some(life));
             of_it.map(|(id, row)| Claim { organization: id.clone(), worker: life, term: row.term }).collect()
         });
-        owned.iter().for_each(|claim| self.release(claim));
+        for claim in &owned {
+            self.release(claim);
+        }
     }
 }

@@ -120,7 +120,7 @@ fn freeze(world: &World, life: &ProcessLife) {
         sleep(asleep.min(noticed)).await;
         if noticed < asleep {
             broker.cut(&life, "has sent no heartbeat");
-            sleep(asleep - noticed).await;
+            sleep(asleep.saturating_sub(noticed)).await;
         }
         scene.log(|| format!("process {} goes on", life.id));
         broker.wake_process(&life);

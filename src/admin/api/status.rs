@@ -13,6 +13,7 @@ use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
 use crate::organizations::OrganizationView;
 use crate::status::{WorkerReadiness, WorkerStatus};
+use crate::telemetry::metrics::EventReach;
 use crate::telemetry::metrics::OrganizationGauges;
 
 /// Interval between two readings of the organizations.
@@ -68,7 +69,7 @@ impl ApiState {
         let health = self.metrics.vitals();
         let worker = WorkerReadiness {
             unready,
-            is_processing: health.is_some_and(|health| health.processing),
+            is_processing: health.is_some_and(|health| health.reach == EventReach::Finished),
             broker_connected: self.metrics.counts().broker_connected,
             store_healthy: health.is_none_or(|health| health.store_healthy),
         };

@@ -81,15 +81,24 @@ const RETRY_REASONS: [&str; 16] = [
 /// Statuses of token requests that have series from the start, so that `rate()` sees the first refusal.
 const TOKEN_STATUSES: [&str; 5] = ["0", "200", "400", "401", "403"];
 
+/// Distance that events get at present.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EventReach {
+    /// The broker delivers none to the worker.
+    None,
+    /// The broker delivers events, and something keeps them from their end.
+    Delivered,
+    /// Events are processed to their end.
+    Finished,
+}
+
 /// Present state of the worker, read when the metrics are.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct WorkerHealth {
     /// True if the worker is ready.
     pub ready: bool,
-    /// True if the broker delivers events to the worker.
-    pub consuming: bool,
-    /// True if it also confirms outcomes, so that events are processed to their end.
-    pub processing: bool,
+    /// Distance that events get.
+    pub reach: EventReach,
     /// True if the store can be written to.
     pub store_healthy: bool,
     /// Age of the oldest unfinished event; zero if there is none.
@@ -212,7 +221,7 @@ impl PrometheusMetrics {
     fn set_health(&self, vitals: WorkerHealth) {
         let families = &self.families;
         families.ready.set(vitals.ready.into());
-        families.consuming.set(vitals.consuming.into());
+        families.consuming.set((vitals.reach != EventReach::None).into());
         families.store_healthy.set(vitals.store_healthy.into());
         families.oldest_event_seconds.set(vitals.oldest_event.as_secs_f64());
         let owned = vitals.fleet.owned.unwrap_or_else(|| self.organizations());

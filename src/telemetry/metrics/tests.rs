@@ -163,8 +163,7 @@ fn vitals_are_read_when_metrics_are_rendered() {
         let times = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         WorkerHealth {
             ready: true,
-            processing: true,
-            consuming: true,
+            reach: EventReach::Finished,
             store_healthy: times == 0,
             oldest_event: Duration::from_millis(1500),
             fleet: FleetStatus { workers: 3, owned: Some(7), lease_age_seconds: 0.5 },

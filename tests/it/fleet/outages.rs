@@ -1,5 +1,6 @@
 //! PostgreSQL that hangs, or has no room left, while several workers are busy.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -110,7 +111,9 @@ async fn fill(client: &Client, tables: &[&str]) {
          RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$;"
         .to_owned();
     for table in tables {
-        text += &format!(
+        // Writing to a string can't fail.
+        _ = write!(
+            text,
             "CREATE TRIGGER is_full BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION is_full();"
         );
     }
