@@ -214,6 +214,8 @@ async fn an_organization_of_another_worker_is_not_unknown() {
     let running = tokio::spawn(rig.worker.clone().run());
     sleep(Duration::from_secs(5)).await;
     assert_eq!(*settled[0].lock().unwrap(), None);
+    // Another worker may have taken it meanwhile.
+    assert_eq!(rig.worker.event_ages(&"org_acme".into()).waiting, None);
     // Its owner does not have it configured yet.
     fleet.own(&rig, 1);
     rig.broker.settled(&settled).await;
