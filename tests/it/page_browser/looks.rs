@@ -24,6 +24,8 @@ async fn every_page_is_accessible() {
             browser.prefers(scheme).await;
             browser.screen(DESK).await;
             browser.go(&path).await;
+            // Without its stylesheet every page has faults; the browser says why it is missing.
+            assert_eq!(browser.complaints().await, serde_json::json!([]), "{path}, {scheme}");
             let faults = browser.run(EXAMINE).await;
             assert_eq!(faults, serde_json::json!([]), "{path}, {scheme}");
             if let Some(axe) = &axe {
