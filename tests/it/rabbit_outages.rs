@@ -241,7 +241,8 @@ async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     broker.thaw();
 }
 
-#[tokio::test]
+// The broker's command takes seconds on a busy machine, and heartbeats go on beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_blocks_publishers_makes_it_unready() {
     let broker = Broker::start();
     let rig = Rig::start(options(broker.url()), broker.url()).await;
