@@ -35,6 +35,7 @@ async fn every_page_is_accessible() {
         for screen in [PHONE, TWICE] {
             browser.screen(screen).await;
             browser.go(&path).await;
+            assert_eq!(browser.complaints().await, serde_json::json!([]), "{path}, {screen:?}");
             assert_fits(browser, &path, screen).await;
         }
         assert_eq!(browser.complaints().await, serde_json::json!([]), "{path}");

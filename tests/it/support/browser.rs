@@ -31,7 +31,8 @@ const ARGUMENTS: [&str; 12] = [
 /// Script that collects the browser's refusals and script errors on a page.
 const COMPLAIN: &str = "window.complaints = [];
     addEventListener('securitypolicyviolation', (event) => complaints.push(`${event.violatedDirective}: ${event.blockedURI}`));
-    addEventListener('error', (event) => complaints.push(String(event.message)));
+    const unloaded = (it) => `not loaded: ${it.href ?? it.src}`;
+    addEventListener('error', (event) => complaints.push(String(event.message ?? unloaded(event.target))), true);
     addEventListener('unhandledrejection', (event) => complaints.push(String(event.reason)));";
 
 /// Browser with one page. Dropping it ends it, with its driver and its profile.
