@@ -70,7 +70,7 @@ impl HttpFlood {
         let connect = |text: &str| {
             let mut stream = TcpStream::connect(address).expect("a connection");
             stream.set_nonblocking(true).expect("a socket");
-            // What does not fit is not sent: nobody reads the answers.
+            // Bytes that do not fit are not sent: nobody reads the answers.
             _ = stream.write(text.as_bytes());
             stream
         };

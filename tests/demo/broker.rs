@@ -24,7 +24,7 @@ const USUAL: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Delays of the demonstration's retry queues.
-pub const DELAYS: [&str; 3] = ["1s", "5s", "30s"];
+const DELAYS: [&str; 3] = ["1s", "5s", "30s"];
 
 /// Organizations of the demonstration with several workers, by the names of their environments; the first two are those of the
 /// demonstration with one.
@@ -148,6 +148,25 @@ impl Names {
     /// handoffd's default names.
     pub fn usual() -> Self {
         Self::with("opencx.events", "opencx.outcomes", "handoffd")
+    }
+
+    /// Section `[broker]` of a worker's configuration, with the delays of its retry queues.
+    pub fn sections(&self, url: &str) -> String {
+        let Self { events, outcomes, work, dead_letters, retry, organizations } = self;
+        format!(
+            r#"[broker]
+url = "{url}"
+events_exchange = "{events}"
+outcomes_exchange = "{outcomes}"
+queue = "{work}"
+dead_letter_queue = "{dead_letters}"
+retry_queue_prefix = "{retry}"
+organization_queue_prefix = "{organizations}"
+
+[retry]
+delays = {DELAYS:?}
+"#
+        )
     }
 
     /// Unique names.

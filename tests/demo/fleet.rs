@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::broker::{DELAYS, Keep, ORGANIZATIONS, Returns};
+use crate::broker::{Keep, ORGANIZATIONS, Returns};
 use crate::dynamics::{Dynamics, get};
 use crate::fleet_events::{SESSIONS, all};
 use crate::postgres::PrivatePostgres;
@@ -146,21 +146,10 @@ fn config(stage: &Stage, name: &str) -> String {
 fn configure(stage: &Stage, dynamics: &Dynamics, store: &str, name: &str) -> Result<String> {
     let broker = stage.broker.as_ref().context("a broker was found before")?;
     let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-    let (names, folder) = (&broker.names, stage.folder.display());
+    let folder = stage.folder.display();
     let text = format!(
         r#"# What the demonstration changes; everything else is as in config/handoffd.toml.
-[broker]
-url = "{url}"
-events_exchange = "{events}"
-outcomes_exchange = "{outcomes}"
-queue = "{work}"
-dead_letter_queue = "{dead_letters}"
-retry_queue_prefix = "{retry}"
-organization_queue_prefix = "{organizations}"
-
-[retry]
-delays = {DELAYS:?}
-
+{sections}
 [dynamics]
 authority = "{authority}"
 allow_insecure = true
@@ -180,13 +169,7 @@ listen = "{listen}"
 [organizations]
 directory = "{folder}/organizations"
 "#,
-        url = broker.url,
-        events = names.events,
-        outcomes = names.outcomes,
-        work = names.work,
-        dead_letters = names.dead_letters,
-        retry = names.retry,
-        organizations = names.organizations,
+        sections = broker.names.sections(&broker.url),
         authority = dynamics.environments[ORGANIZATIONS[0]],
     );
     std::fs::write(config(stage, name), text)?;

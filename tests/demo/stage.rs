@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::broker::{Broker, DELAYS, Keep, masked};
+use crate::broker::{Broker, Keep, masked};
 use crate::dynamics::Dynamics;
 use crate::event::EventFile;
 use crate::processes::{Processes, executable};
@@ -134,23 +134,12 @@ impl Stage {
         let broker = self.broker.as_ref().context("a broker was found before")?;
         let listen = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         self.worker = format!("http://{listen}");
-        let (names, folder) = (&broker.names, self.folder.display());
+        let folder = self.folder.display();
         let text = format!(
             r#"# What the demonstration changes; everything else is as in config/handoffd.toml.
-[broker]
-url = "{url}"
-events_exchange = "{events}"
-outcomes_exchange = "{outcomes}"
-queue = "{work}"
-dead_letter_queue = "{dead_letters}"
-retry_queue_prefix = "{retry}"
-organization_queue_prefix = "{organizations}"
-
+{sections}
 [worker]
 resolution_wait = "1s"
-
-[retry]
-delays = {DELAYS:?}
 
 [dynamics]
 authority = "{authority}"
@@ -165,13 +154,7 @@ listen = "{listen}"
 [organizations]
 directory = "{folder}/organizations"
 "#,
-            url = broker.url,
-            events = names.events,
-            outcomes = names.outcomes,
-            work = names.work,
-            dead_letters = names.dead_letters,
-            retry = names.retry,
-            organizations = names.organizations,
+            sections = broker.names.sections(&broker.url),
             authority = dynamics.environments["acme"],
         );
         std::fs::write(self.config(), text)?;

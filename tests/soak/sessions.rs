@@ -23,7 +23,7 @@ pub fn check(ledger: &Ledger, crm: &Crm) -> Vec<String> {
         let (is_open, key) = (case["statecode"] == 0, case["incidentid"].as_str().unwrap_or_default());
         let of_session = resolutions.get(&session(entry)).map_or(&[][..], Vec::as_slice);
         let later = |resolution: &&&Entry| timestamp(resolution) > timestamp(entry);
-        // What was announced before the resolution was published is known to everybody.
+        // Handoffs announced before the resolution was published are known to everybody.
         let knows = |resolution: &&&Entry| entry.heard_at.is_some_and(|heard| heard < resolution.published_at);
         if is_open && !reopened.contains_key(key) {
             let missed = of_session.iter().filter(later).find(knows);

@@ -9,7 +9,7 @@ use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{Change, Store};
 use handoffd_engine::worker::{EventStage, EventTracker, TrackedEvent};
-use handoffd_engine::workflow::{Life, Milestone, Outcome, Phase, Progress, Reason, Record, Status};
+use handoffd_engine::workflow::{Milestone, Outcome, Phase, Reason, Record, Status, samples};
 use jiff::Timestamp;
 
 use super::*;
@@ -24,19 +24,7 @@ fn key(event: &str) -> EventKey {
 }
 
 fn record(phase: Phase) -> Record {
-    Record {
-        kind: Kind::Handoff,
-        session_id: Some("ses_1".into()),
-        body_digest: String::new(),
-        first_seen: at(0),
-        attempts: 1,
-        phase,
-        settled: true,
-        poison: false,
-        progress: Progress::default(),
-        history: Vec::new(),
-        life: Life::default(),
-    }
+    Record { session_id: Some("ses_1".into()), first_seen: at(0), settled: true, ..samples::record(phase) }
 }
 
 fn ended(status: Status, reason: Option<Reason>, minute: i64) -> Outcome {

@@ -28,31 +28,28 @@ pub(super) fn activity(it: &ActivityView<'_>) -> Markup {
         h1 { "Activity" }
         p class="hint" { "The last 1,000 actions of operators at every worker that shares the store, and the last 5,000 troubles and takeovers since this worker started." }
         (jobs(it.jobs, it.now))
-        section aria-labelledby="actions" {
-            h2 id="actions" { "Actions of operators" }
-            @if it.actions.is_empty() {
-                p class="empty" { "No actions yet." }
+        (section("actions", "Actions of operators", "No actions yet.", &html! {
+            th scope="col" { "Time" } th scope="col" { "Action" } th scope="col" { "Subject" }
+            th scope="col" class="number" { "Count" } th scope="col" { "Operator" }
+        }, it.actions.iter().map(|entry| row(entry, it.now)).collect()))
+        (section("happened", "Troubles and takeovers", "None.", &html! {
+            th scope="col" { "Time" } th scope="col" { "Organization" } th scope="col" { "Change" }
+        }, it.happened.iter().map(|entry| happened(entry, it.now)).collect()))
+    }
+}
+
+/// Renders a table under a heading; without rows, a sentence in its place.
+fn section(id: &str, heading: &str, empty: &str, head: &Markup, rows: Vec<Markup>) -> Markup {
+    html! {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (heading) }
+            @if rows.is_empty() {
+                p class="empty" { (empty) }
             } @else {
-                div class="scroll" tabindex="0" role="group" aria-labelledby="actions" {
+                div class="scroll" tabindex="0" role="group" aria-labelledby=(id) {
                     table {
-                        thead { tr {
-                            th scope="col" { "Time" } th scope="col" { "Action" } th scope="col" { "Subject" }
-                            th scope="col" class="number" { "Count" } th scope="col" { "Operator" }
-                        } }
-                        tbody { @for entry in it.actions { (row(entry, it.now)) } }
-                    }
-                }
-            }
-        }
-        section aria-labelledby="happened" {
-            h2 id="happened" { "Troubles and takeovers" }
-            @if it.happened.is_empty() {
-                p class="empty" { "None." }
-            } @else {
-                div class="scroll" tabindex="0" role="group" aria-labelledby="happened" {
-                    table {
-                        thead { tr { th scope="col" { "Time" } th scope="col" { "Organization" } th scope="col" { "Change" } } }
-                        tbody { @for entry in it.happened { (happened(entry, it.now)) } }
+                        thead { tr { (head) } }
+                        tbody { @for row in rows { (row) } }
                     }
                 }
             }

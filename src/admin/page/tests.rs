@@ -7,7 +7,7 @@ use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
 use handoffd_engine::workflow::{
-    Failure, HistoryEntry, Milestone, Outcome, Phase, Progress, Reason, Record, Status, StepName,
+    Failure, HistoryEntry, Milestone, Outcome, Phase, Reason, Record, Status, StepName, samples,
 };
 use jiff::Timestamp;
 use maud::html;
@@ -78,19 +78,8 @@ fn found(phase: Phase) -> StoredEvent {
         error: text(),
         request_id: text(),
     };
-    let record = Record {
-        kind: Kind::Handoff,
-        session_id: Some(HOSTILE.into()),
-        body_digest: String::new(),
-        first_seen: at(),
-        attempts: 1,
-        phase,
-        progress: Progress::default(),
-        history: vec![entry],
-        settled: false,
-        poison: false,
-        life: handoffd_engine::workflow::Life::default(),
-    };
+    let record =
+        Record { session_id: Some(HOSTILE.into()), first_seen: at(), history: vec![entry], ..samples::record(phase) };
     StoredEvent { key: EventKey { organization_id: HOSTILE.into(), event_id: HOSTILE.into() }, record }
 }
 

@@ -19,7 +19,7 @@ pub(super) enum OrganizationAccount {
     /// The event waits in the retry queue of a rung.
     Retried(EventKey, Timestamp, usize),
     /// The event is back in its organization's queue.
-    GivenBack(OrganizationId, Timestamp),
+    Requeued(OrganizationId, Timestamp),
 }
 
 impl OrganizationAccount {
@@ -34,7 +34,7 @@ impl OrganizationAccount {
             Settlement::Later(later) => key.map(|key| Self::Retried(key.clone(), later.first_seen, later.rung)),
             Settlement::Requeue => {
                 let first_seen = arrival.pending.first_seen();
-                key.map(|key| Self::GivenBack(key.organization_id.clone(), first_seen))
+                key.map(|key| Self::Requeued(key.organization_id.clone(), first_seen))
             }
             Settlement::Split(_) => None,
         };
@@ -54,7 +54,7 @@ impl OrganizationAccount {
                 worker.pending.arrivals(&key.organization_id, |arrivals| arrivals.retry(message, until));
                 worker.metrics.record(Measurement::OrganizationEvent(&key.organization_id, EventEnd::Retried));
             }
-            Self::GivenBack(organization, first_seen) => {
+            Self::Requeued(organization, first_seen) => {
                 worker.pending.arrivals(&organization, |arrivals| arrivals.requeue(first_seen));
             }
         }

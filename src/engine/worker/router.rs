@@ -52,7 +52,7 @@ impl Worker {
             Ok(Forwarded::Moved) => {
                 self.tracker.moved(&key, self.now());
                 self.metrics.record(Measurement::Forwarded);
-                // What another worker takes is not seen here: it would seem to wait for ever.
+                // Events that another worker takes are not seen here: they would seem to wait for ever.
                 if self.fleet.ownership(&key.organization_id) != OwnershipState::None {
                     self.pending.arrivals(&key.organization_id, |arrivals| arrivals.arrive(self.now()));
                 }

@@ -156,8 +156,8 @@ impl MilestoneKind {
 mod tests {
     use super::*;
     use crate::event::Kind;
-    use crate::workflow::samples::at;
-    use crate::workflow::{Life, Phase, Progress, StepName};
+    use crate::workflow::samples::{self, at};
+    use crate::workflow::{Life, Phase, StepName};
 
     fn request(time: &str, elapsed_ms: u64) -> HistoryEntry {
         HistoryEntry {
@@ -177,20 +177,14 @@ mod tests {
         let outcome = Outcome::bare(Kind::Handoff, Status::Succeeded, 1, at("2026-11-22T10:15:00.005Z"));
         let milestones = [MilestoneKind::Received, MilestoneKind::Moved];
         let record = Record {
-            kind: Kind::Handoff,
-            session_id: None,
-            body_digest: String::new(),
             first_seen: at("2026-11-22T10:15:00.001Z"),
-            attempts: 1,
-            phase: Phase::Finished(outcome),
             settled: true,
-            poison: false,
-            progress: Progress::default(),
             history: vec![request("2026-11-22T10:15:00.005900Z", 4)],
             life: Life {
                 milestones: milestones.map(|what| Milestone::bare(at("2026-11-22T10:15:00.001Z"), what)).into(),
                 left_out: Some(LeftOut { count: 3, until: at("2026-11-22T10:15:00.002Z") }),
             },
+            ..samples::record(Phase::Finished(outcome))
         };
         let items = history(&record);
         let steps: Vec<&str> = items.iter().map(|item| item.step.as_str()).collect();

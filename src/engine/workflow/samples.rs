@@ -9,10 +9,10 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use super::{
-    CloseWith, Closing, ContactFailure, Fit, LinkedCustomer, NoteForm, QueueAssignment, QueueBinding, Receipt,
-    Settings, Step,
+    CloseWith, Closing, ContactFailure, Fit, Life, LinkedCustomer, NoteForm, Phase, Progress, QueueAssignment,
+    QueueBinding, Receipt, Record, Settings, Step,
 };
-use crate::event::{ContactId, IncidentId, WorkItemId};
+use crate::event::{ContactId, IncidentId, Kind, WorkItemId};
 
 /// Id of a queue.
 pub const QUEUE: Uuid = Uuid::from_u128(0x4444_4444_4444_4444_4444_4444_4444_4444);
@@ -52,6 +52,23 @@ pub fn settings_with(change: impl FnOnce(&mut Settings)) -> Settings {
 /// Parses an RFC 3339 time.
 pub fn at(text: &str) -> Timestamp {
     text.parse().expect("a test's time is RFC 3339")
+}
+
+/// Returns the record of a handoff in this phase, without steps or history.
+pub fn record(phase: Phase) -> Record {
+    Record {
+        kind: Kind::Handoff,
+        session_id: None,
+        body_digest: String::new(),
+        first_seen: at("2026-11-22T10:15:00Z"),
+        attempts: 1,
+        phase,
+        settled: false,
+        poison: false,
+        progress: Progress::default(),
+        history: Vec::new(),
+        life: Life::default(),
+    }
 }
 
 /// Returns the id of contact number `n`.

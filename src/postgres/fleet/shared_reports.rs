@@ -54,7 +54,7 @@ impl SharedReports {
         }
         for KeptReport { row, confirmed } in self.0.values_mut() {
             let owner = view.owners.get(&row.organization);
-            // What is known of owners may be older than the row.
+            // The view of owners may be older than the row.
             let is_owners = owner.is_none_or(|owner| {
                 owner.term < row.term || (owner.term == row.term && owner.worker == Some(row.worker))
             });
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// It is right until the next owner reports, which takes seconds.
+    /// The old report is right until the next owner reports, which takes seconds.
     #[test]
     fn a_report_of_the_last_owner_stays_for_a_while() {
         let (mut reports, now) = (SharedReports::default(), Instant::now() + OLD * 9);

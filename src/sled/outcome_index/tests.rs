@@ -1,5 +1,5 @@
 use handoffd_engine::event::{IncidentId, Kind, WorkItemId};
-use handoffd_engine::workflow::{IncidentRef, Phase, Progress};
+use handoffd_engine::workflow::{IncidentRef, Phase, samples};
 use proptest::prelude::*;
 
 use super::*;
@@ -26,19 +26,7 @@ fn entry(id: &str, second: i64, incidents: u128) -> Vec<u8> {
         error: None,
         finished_at: at(second),
     };
-    let record = Record {
-        kind: Kind::Resolution,
-        session_id: None,
-        body_digest: String::new(),
-        first_seen: at(0),
-        attempts: 1,
-        phase: Phase::InHand,
-        progress: Progress::default(),
-        history: Vec::new(),
-        settled: false,
-        poison: false,
-        life: handoffd_engine::workflow::Life::default(),
-    };
+    let record = Record { kind: Kind::Resolution, first_seen: at(0), ..samples::record(Phase::InHand) };
     encode(&key(id), &record, &outcome)
 }
 

@@ -37,7 +37,7 @@ pub async fn pair(plan: Plan) -> (Rig, Arc<Worker>, Arc<Worker>) {
     b.ready().await;
     owns(&a, 2).await;
     owns(&b, 2).await;
-    // What a worker knows of another's organizations is as old as its last heartbeat.
+    // A worker's view of another's organizations is as old as its last heartbeat.
     eventually("two of each in both views", async || {
         owned_by(&a, "b").await.len() == 2 && owned_by(&b, "a").await.len() == 2
     })

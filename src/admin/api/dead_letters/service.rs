@@ -138,10 +138,7 @@ impl DeadLetterService {
 
     /// Starts a replay of one dead letter with another body, in the background.
     pub fn start_correction(self: &Arc<Self>, selection: Selection, patch: BodyPatch) -> Result<JobView, Problem> {
-        let action = Action::Substitute(RunMode::Apply, patch);
-        let (view, pass) = self.job(selection, LetterChange::Replay, action, Duration::MAX)?;
-        tokio::spawn(pass.end());
-        Ok(view)
+        self.start_job(selection, LetterChange::Replay, Action::Substitute(RunMode::Apply, patch))
     }
 
     /// Starts a job whose results are awaited; it stops if they are not.
@@ -161,9 +158,7 @@ impl DeadLetterService {
         change: LetterChange,
         mode: RunMode,
     ) -> Result<JobView, Problem> {
-        let (view, pass) = self.job(selection, change, Action::Change(change, mode), Duration::MAX)?;
-        tokio::spawn(pass.end());
-        Ok(view)
+        self.start_job(selection, change, Action::Change(change, mode))
     }
 
     /// Stops the pass in progress and waits for its orderly end.
@@ -171,6 +166,17 @@ impl DeadLetterService {
         self.stop.cancel();
         // The pass releases its permit after it has returned all messages to the queue.
         _ = timeout(within, self.turn.acquire()).await;
+    }
+
+    fn start_job(
+        self: &Arc<Self>,
+        selection: Selection,
+        change: LetterChange,
+        action: Action,
+    ) -> Result<JobView, Problem> {
+        let (view, pass) = self.job(selection, change, action, Duration::MAX)?;
+        tokio::spawn(pass.end());
+        Ok(view)
     }
 
     fn job(

@@ -155,7 +155,7 @@ impl PageState {
         let change = [LetterChange::Replay, LetterChange::Discard].into_iter().find(is_named);
         let change = change.ok_or_else(|| self.unclear("expected act=replay or act=discard"))?;
         let picks = self.picks(query)?;
-        // What was selected one by one stands for itself, whatever the list was filtered by.
+        // A selection made one by one stands for itself, whatever the list was filtered by.
         let picked = FilterForm(SelectionText { letters: picks, ..SelectionText::default() });
         let is_picking = values(query, "picking").next().is_some();
         let (filter, selection) = if is_picking { self.checked(picked)? } else { self.selection(query)? };

@@ -27,7 +27,7 @@ pub enum MessageEnd {
     /// Acknowledged without a copy.
     Acked,
     /// Returned to its queue.
-    GivenBack,
+    Requeued,
     /// Acknowledged after a copy to a retry queue.
     Later {
         /// Rung of the retry ladder.
@@ -274,7 +274,7 @@ impl Settle for FakeDelivery {
 
     async fn requeue(&self) -> Settled {
         self.broker.given_back.lock().unwrap().push(self.message.body.clone());
-        self.settled(MessageEnd::GivenBack)
+        self.settled(MessageEnd::Requeued)
     }
 
     async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::rig::{Mood, Rig, handoff, rig_in};
 use crate::event::{Envelope, OrganizationId};
-use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
+use crate::ports::bus::Delivery;
+use crate::ports::bus::samples::{EndSlot, MessageEnd, QueuedMessage};
 use crate::ports::fleet::{Claim, Fleet, FleetStatus, OwnershipState};
 
 /// Fleet whose decisions a test makes.
@@ -105,6 +107,25 @@ fn message(event: &str) -> QueuedMessage {
     QueuedMessage::new(Envelope::default(), handoff(event))
 }
 
+/// Worker that has owned its organization for five seconds and processes `evt_1`, which takes thirty.
+struct Busy {
+    fleet: Arc<FakeFleet>,
+    rig: Rig,
+    settled: Vec<EndSlot>,
+    running: JoinHandle<()>,
+    inbox: mpsc::Sender<Delivery>,
+}
+
+async fn busy() -> Busy {
+    let (fleet, rig) = fleet();
+    fleet.own(&rig, 1);
+    rig.mood("evt_1", Mood::Takes(30));
+    let (inbox, settled) = rig.broker.begin(vec![message("evt_1")]);
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(Duration::from_secs(5)).await;
+    Busy { fleet, rig, settled, running, inbox }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_the_owner_consumes_and_it_gives_back_what_is_over() {
     let (fleet, rig) = fleet();
@@ -135,12 +156,7 @@ async fn only_the_owner_consumes_and_it_gives_back_what_is_over() {
 /// The start of a consumer may hold what the end of another channel waits for. Unpolled, it would keep it for ever.
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_is_being_started_is_dropped_before_what_is_in_progress_is_awaited() {
-    let (fleet, rig) = fleet();
-    fleet.own(&rig, 1);
-    rig.mood("evt_1", Mood::Takes(30));
-    let (_inbox, settled) = rig.broker.begin(vec![message("evt_1")]);
-    let running = tokio::spawn(rig.worker.clone().run());
-    sleep(Duration::from_secs(5)).await;
+    let Busy { fleet, rig, settled, running, inbox: _inbox } = busy().await;
     *rig.broker.start_takes.lock().unwrap() = Duration::from_secs(3600);
     rig.broker.end_consumer();
     sleep(Duration::from_secs(1)).await;
@@ -174,16 +190,11 @@ async fn a_pause_ends_when_the_organization_is_given_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fenced_event_is_left_to_the_owner() {
-    let (fleet, rig) = fleet();
-    fleet.own(&rig, 1);
-    rig.mood("evt_1", Mood::Takes(30));
-    let (_inbox, settled) = rig.broker.begin(vec![message("evt_1")]);
-    let running = tokio::spawn(rig.worker.clone().run());
-    sleep(Duration::from_secs(5)).await;
+    let Busy { fleet: _, rig, settled, running, inbox: _inbox } = busy().await;
     // Another worker takes over, and this one does not know.
     rig.store.kept.set_owner(claim(2));
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(*settled[0].lock().unwrap(), Some(MessageEnd::GivenBack));
+    assert_eq!(*settled[0].lock().unwrap(), Some(MessageEnd::Requeued));
     assert_eq!(*rig.broker.outcomes.lock().unwrap(), [] as [String; 0], "nothing is announced");
     assert!(rig.record("evt_1").await.is_none_or(|record| record.outcome().is_none()));
     running.abort();
@@ -191,15 +202,10 @@ async fn a_fenced_event_is_left_to_the_owner() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_announced_once_the_claim_is_void() {
-    let (fleet, rig) = fleet();
-    fleet.own(&rig, 1);
-    rig.mood("evt_1", Mood::Takes(30));
-    let (_inbox, settled) = rig.broker.begin(vec![message("evt_1")]);
-    let running = tokio::spawn(rig.worker.clone().run());
-    sleep(Duration::from_secs(5)).await;
+    let Busy { fleet, rig, settled, running, inbox: _inbox } = busy().await;
     fleet.is_void.store(true, Ordering::Relaxed);
     sleep(Duration::from_secs(30)).await;
-    assert_eq!(*settled[0].lock().unwrap(), Some(MessageEnd::GivenBack));
+    assert_eq!(*settled[0].lock().unwrap(), Some(MessageEnd::Requeued));
     assert_eq!(*rig.broker.outcomes.lock().unwrap(), [] as [String; 0]);
     running.abort();
 }

@@ -40,7 +40,7 @@ async fn a_paused_organization_starts_no_event_and_returns_its_deliveries_last_f
         sleep(Duration::from_secs(237)).await;
         assert!(settled.iter().all(|end| end.lock().unwrap().is_none()), "held for a while");
         sleep(Duration::from_secs(3)).await;
-        assert!(settled.iter().all(|end| *end.lock().unwrap() == Some(MessageEnd::GivenBack)), "and not for longer");
+        assert!(settled.iter().all(|end| *end.lock().unwrap() == Some(MessageEnd::Requeued)), "and not for longer");
         let order: Vec<_> = ["evt_3", "evt_2", "evt_1"].map(handoff).into();
         assert_eq!(*rig.broker.given_back.lock().unwrap(), order);
         assert_eq!(rig.asked(), 0);

@@ -7,7 +7,7 @@ use super::states::{Case, Graph};
 use super::{late, next};
 use crate::event::samples::{email, handoff, resolution};
 use crate::event::{Channel, Kind, Route};
-use crate::workflow::samples::{at, incident, settings, work_item};
+use crate::workflow::samples::{self, at, incident, settings, work_item};
 use crate::workflow::view::{WithHistory, view};
 use crate::workflow::{
     Decision, Fit, HISTORY_LIMIT, HistoryEntry, IncidentRef, Memory, Outcome, Phase, Progress, Record, SessionState,
@@ -15,19 +15,7 @@ use crate::workflow::{
 };
 
 fn record(phase: Phase) -> Record {
-    Record {
-        kind: Kind::Handoff,
-        session_id: Some("ses_9f2c".into()),
-        body_digest: String::new(),
-        first_seen: at("2026-11-22T10:15:00Z"),
-        attempts: 2,
-        phase,
-        progress: Progress::default(),
-        history: Vec::new(),
-        settled: false,
-        poison: false,
-        life: crate::workflow::Life::default(),
-    }
+    Record { session_id: Some("ses_9f2c".into()), attempts: 2, ..samples::record(phase) }
 }
 
 fn entry_no(n: u32) -> HistoryEntry {

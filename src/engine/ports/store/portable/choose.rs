@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::event::{EventKey, Kind};
     use crate::ports::store::queued::QueuedNote;
-    use crate::workflow::{Life, Milestone, MilestoneKind, Outcome, Progress, SessionEntry, SessionState, Status};
+    use crate::workflow::{Life, Milestone, MilestoneKind, Outcome, SessionEntry, SessionState, Status};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -92,17 +92,10 @@ mod tests {
 
     fn record(phase: Phase, second: i64) -> PortableEntry {
         let record = Record {
-            kind: Kind::Handoff,
-            session_id: None,
-            body_digest: String::new(),
             first_seen: at(0),
-            attempts: 1,
-            phase,
             settled: true,
-            poison: false,
-            progress: Progress::default(),
-            history: Vec::new(),
             life: Life { milestones: vec![Milestone::bare(at(second), MilestoneKind::Moved)], left_out: None },
+            ..crate::workflow::samples::record(phase)
         };
         PortableEntry::record(EventKey { organization_id: "o".into(), event_id: "e".into() }, record)
     }
