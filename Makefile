@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench fairness flood hostile dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -38,6 +38,13 @@ bench: ## measures events per second, compared with a bare loop (release build);
 	@bash deploy/broker.sh ensure
 	@$(if $(filter postgres,$(STORE)),bash deploy/postgres.sh ensure)
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- $(if $(filter postgres,$(STORE)),bash deploy/postgres.sh run --) cargo bench --bench throughput
+
+bench-profile: ## counts the worker's instructions per event and their shares by callgrind (release build); EVENTS=2000
+	$(CARGO) build --release --bin dynamics-simulator
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@command -v valgrind >/dev/null || apt-get install -y -q --no-install-recommends valgrind
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- profile
 
 fairness: ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
 	$(CARGO) build --release --bin dynamics-simulator

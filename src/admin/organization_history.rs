@@ -29,11 +29,19 @@ pub(crate) struct EventSlot {
     pub(crate) dead: u64,
 }
 
-#[derive(Default)]
-struct OrganizationHistory {
-    /// Counters of the last reading.
+/// Events of an organization that are over since the start of the worker that counts them.
+#[derive(Clone, Copy, Default)]
+struct Counts {
     finished: u64,
     dead: u64,
+}
+
+#[derive(Default)]
+struct OrganizationHistory {
+    /// Worker whose counters these are; `None` without other workers, or while there is none.
+    worker: Option<String>,
+    /// Counters of the last reading.
+    last: Counts,
     /// Slots with their numbers, oldest first; those without a reading are missing.
     slots: VecDeque<(u64, EventSlot)>,
     samples: VecDeque<(Instant, u64)>,
@@ -52,8 +60,10 @@ impl OrganizationHistories {
         let mut before = std::mem::take(&mut *all);
         for view in views {
             let id = &view.organization_id;
-            let mut history = before.remove(id).unwrap_or_default();
-            history.add(view.finished, view.dead, slot, now);
+            let counts = Counts { finished: view.finished, dead: view.dead };
+            let mut history = before.remove(id).unwrap_or_else(|| OrganizationHistory::starting(view, counts));
+            history.follow(view.worker.as_deref(), counts);
+            history.add(counts, slot, now);
             all.insert(id.clone(), history);
         }
     }
@@ -86,7 +96,21 @@ impl OrganizationHistories {
 }
 
 impl OrganizationHistory {
-    fn add(&mut self, finished: u64, dead: u64, slot: u64, now: Instant) {
+    /// Begins with the first reading. What another worker has counted before is no part of it.
+    fn starting(view: &OrganizationView, counts: Counts) -> Self {
+        let last = if view.blocked_elsewhere.is_some() { counts } else { Counts::default() };
+        Self { worker: view.worker.clone(), last, ..Self::default() }
+    }
+
+    /// Goes on with the counters of another worker, which began to count at another time.
+    fn follow(&mut self, worker: Option<&str>, counts: Counts) {
+        if self.worker.as_deref() != worker {
+            (self.worker, self.last) = (worker.map(str::to_owned), counts);
+            self.samples.clear();
+        }
+    }
+
+    fn add(&mut self, counts: Counts, slot: u64, now: Instant) {
         if self.slots.back().is_none_or(|(last, _)| *last != slot) {
             self.slots.push_back((slot, EventSlot::default()));
             if self.slots.len() > SLOTS {
@@ -94,15 +118,16 @@ impl OrganizationHistory {
             }
         }
         // Smaller counters are those of an organization that was removed and added again.
-        let (more, died) = (finished.saturating_sub(self.finished), dead.saturating_sub(self.dead));
+        let more = counts.finished.saturating_sub(self.last.finished);
+        let died = counts.dead.saturating_sub(self.last.dead);
         if let Some((_, slot)) = self.slots.back_mut() {
             slot.dead += died;
             slot.done += more.saturating_sub(died);
         }
-        (self.finished, self.dead) = (finished, dead);
+        self.last = counts;
         let is_due = |(at, _): &(Instant, u64)| now.saturating_duration_since(*at) >= EVERY;
         if self.samples.back().is_none_or(is_due) {
-            self.samples.push_back((now, finished));
+            self.samples.push_back((now, counts.finished));
             if self.samples.len() > SAMPLES {
                 self.samples.pop_front();
             }
@@ -121,17 +146,38 @@ impl OrganizationHistory {
 mod tests {
     use super::*;
 
+    fn counts(finished: u64, dead: u64) -> Counts {
+        Counts { finished, dead }
+    }
+
+    #[test]
+    fn another_workers_earlier_events_are_not_counted() {
+        let (start, mut history) = (Instant::now(), OrganizationHistory::default());
+        let done = |history: &OrganizationHistory| history.slots.back().map(|(_, slot)| slot.done);
+        for (second, worker, finished, expected) in [
+            (0, None, 2, 2),
+            (1, Some("b"), 1000, 2),
+            (2, Some("b"), 1003, 5),
+            (3, Some("a"), 7, 5),
+            (4, Some("a"), 8, 6),
+        ] {
+            history.follow(worker, counts(finished, 0));
+            history.add(counts(finished, 0), 0, start + Duration::from_secs(second));
+            assert_eq!(done(&history), Some(expected), "second {second}");
+        }
+    }
+
     #[test]
     fn events_are_counted_by_slot_and_rated_by_the_minute() {
         let (start, mut history) = (Instant::now(), OrganizationHistory::default());
         for second in 0..=600u64 {
-            history.add(second * 2, second / 10, second / SLOT.as_secs(), start + Duration::from_secs(second));
+            history.add(counts(second * 2, second / 10), second / SLOT.as_secs(), start + Duration::from_secs(second));
         }
         let slots: Vec<EventSlot> = history.slots.iter().map(|(_, slot)| *slot).collect();
         assert_eq!(slots[1], EventSlot { done: 570, dead: 30 });
         assert_eq!((slots.len(), history.rate().map(f64::round)), (3, Some(120.0)));
         assert_eq!(history.samples.len(), SAMPLES);
-        history.add(5, 0, 2, start + Duration::from_secs(601));
+        history.add(counts(5, 0), 2, start + Duration::from_secs(601));
         assert_eq!(history.slots.back().map(|(_, slot)| slot.done), Some(1), "added again, it counts from anew");
     }
 
@@ -140,7 +186,7 @@ mod tests {
         let histories = OrganizationHistories::default();
         let mut history = OrganizationHistory::default();
         for slot in 10..200 {
-            history.add(slot, 0, slot, histories.start);
+            history.add(counts(slot, 0), slot, histories.start);
         }
         assert_eq!((history.slots.len(), history.rate()), (SLOTS, None), "no time has passed");
         histories.lock().insert("org_acme".to_owned(), history);

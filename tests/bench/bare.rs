@@ -21,9 +21,7 @@ pub fn main(arguments: &[String]) {
 }
 
 async fn run(amqp_url: &str, queue: &str, base: &str) {
-    let client = Client::builder().tcp_nodelay(true).build().expect("a client");
-    let token = token(&client, base).await;
-    let dynamics = Arc::new(Dynamics { client, base: base.to_owned(), token, places: Semaphore::new(CONCURRENCY) });
+    let dynamics = Arc::new(Dynamics::connect(base).await);
     let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a connection");
     let channel = connection.create_channel().await.expect("a channel");
     channel.basic_qos(256, BasicQosOptions::default()).await.expect("a prefetch");
@@ -40,7 +38,8 @@ async fn run(amqp_url: &str, queue: &str, base: &str) {
     }
 }
 
-struct Dynamics {
+/// Client of the simulator, with the worker's limit of concurrent requests.
+pub struct Dynamics {
     client: Client,
     base: String,
     token: String,
@@ -48,8 +47,14 @@ struct Dynamics {
 }
 
 impl Dynamics {
-    /// Sends the same three requests as a handoff of a new customer.
-    async fn carry(&self, body: &[u8]) {
+    pub async fn connect(base: &str) -> Self {
+        let client = Client::builder().tcp_nodelay(true).build().expect("a client");
+        let token = token(&client, base).await;
+        Self { client, base: base.to_owned(), token, places: Semaphore::new(CONCURRENCY) }
+    }
+
+    /// Sends the same three requests as a handoff of a new customer, and returns the incident's id.
+    pub async fn carry(&self, body: &[u8]) -> Uuid {
         let event: Value = serde_json::from_slice(body).expect("an event");
         let data = &event["data"];
         let email = data["customer"]["email"].as_str().expect("an email");
@@ -61,8 +66,9 @@ impl Dynamics {
         let new =
             json!({ "contactid": contact, "firstname": "Customer", "lastname": "Number", "emailaddress1": email });
         self.send(self.client.post(self.url("contacts")).body(new.to_string())).await;
+        let id = Uuid::new_v5(&contact, event["event_id"].as_str().expect("an id").as_bytes());
         let incident = json!({
-            "incidentid": Uuid::new_v5(&contact, event["event_id"].as_str().expect("an id").as_bytes()),
+            "incidentid": id,
             "title": "Billing - Customer",
             "description": data["transcript"].to_string(),
             "prioritycode": 2,
@@ -71,6 +77,7 @@ impl Dynamics {
         let request =
             self.client.post(self.url("incidents?$select=incidentid,ticketnumber")).body(incident.to_string());
         self.send(request.header("Prefer", "return=representation")).await;
+        id
     }
 
     fn url(&self, path: &str) -> String {

@@ -69,6 +69,16 @@ impl Machine {
         command
     }
 
+    /// Command of the engineered minimum, which is this program with other arguments.
+    pub fn minimum(&self, itself: &Path) -> Command {
+        let mut command = Command::new(itself);
+        let (queue, exchange) = (format!("{}.events", self.name), format!("{}.out", self.name));
+        command
+            .args(["minimum", &self.amqp_url, &queue, &self.base, &exchange])
+            .arg(self.folder.path().join("journal"));
+        command
+    }
+
     /// Starts the process and measures until the simulator holds every incident and the queue is empty.
     pub async fn run(&self, mut command: Command, scenario: &Scenario) -> Figures {
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
@@ -84,6 +94,11 @@ impl Machine {
             peak_megabytes: process::peak_megabytes(pid),
             events: scenario.events.saturating_sub(done_before).max(1),
         }
+    }
+
+    /// Waits until this many events of the measured organization have an outcome.
+    pub async fn until_answered(&self, worker: &mut Running, events: u64) {
+        self.time_of(worker, &[ORGANIZATION], events).await;
     }
 
     /// Starts the worker and measures from its first request until this organization has a number of outcomes.
@@ -170,7 +185,7 @@ impl Machine {
         let channel = connection.create_channel().await.expect("a channel");
         let retries = ["5s", "30s", "2m", "10m", "1h"].map(|delay| format!("retry.{delay}"));
         let organizations = [ORGANIZATION, TROUBLED].map(|organization| format!("organization.{organization}"));
-        let others = ["events", "dead", "outcomes"].map(str::to_owned);
+        let others = ["events", "events.second", "dead", "outcomes"].map(str::to_owned);
         for queue in retries.into_iter().chain(organizations).chain(others) {
             let queue = format!("{}.{queue}", self.name);
             _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;

@@ -2,8 +2,8 @@
 //!
 //! 10,000 handoffs of new customers are in the quorum queue. The worker processes them with all features on, and
 //! alternately in the same run a bare loop does (same lapin, same reqwest; consume, the same three requests, ack; no
-//! store, no outcome). Broker and simulator share the machine with both. With PostgreSQL, a worker on it takes its turn
-//! too.
+//! store, no outcome), and an engineered minimum with the worker's durability. Broker and simulator share the machine
+//! with each. With PostgreSQL, a worker on it takes its turn too.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -13,14 +13,16 @@ mod fairness;
 mod flood;
 mod hostile;
 mod machine;
+mod minimum;
 mod process;
+mod profile;
 mod report;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use machine::Machine;
-use report::{Figures, Scenario};
+use report::{Figures, Program, Row, Scenario};
 
 /// Dataverse's own limit per application user, and the worker's default.
 const CONCURRENCY: usize = 52;
@@ -31,6 +33,10 @@ fn main() {
     rustls::crypto::ring::default_provider().install_default().expect("the first TLS provider of this process");
     if arguments.first().is_some_and(|first| first == "bare") {
         bare::main(&arguments[1..]);
+        return;
+    }
+    if arguments.first().is_some_and(|first| first == "minimum") {
+        minimum::main(&arguments[1..]);
         return;
     }
     let number = |name: &str, default: u64| {
@@ -53,40 +59,58 @@ fn main() {
         runtime.block_on(hostile::main(number("EVENTS", 50)));
         return;
     }
-    let (events, runs) = (number("EVENTS", 10_000), number("RUNS", 3));
-    let latencies: Vec<u64> = match std::env::var("LATENCIES") {
-        Ok(text) => text
-            .split(',')
-            .map(|part| part.trim().parse().expect("LATENCIES must be milliseconds separated by commas"))
-            .collect(),
-        Err(_) => vec![0, 100],
-    };
+    if arguments.first().is_some_and(|first| first == "profile") {
+        runtime.block_on(profile::main(number("EVENTS", 2000)));
+        return;
+    }
+    let runs = number("RUNS", 3);
+    let (amounts, latencies) = (numbers("EVENTS", &[10_000]), numbers("LATENCIES", &[0, 100]));
     runtime.block_on(async {
+        let mut rows = Vec::new();
         for latency in latencies {
-            let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
-            report::heading(&scenario, runs);
-            // `make bench STORE=postgres` provides it.
-            let postgres = std::env::var("HANDOFFD_TEST_POSTGRES_URL").is_ok();
-            let programs = ["bare loop", "handoffd", "postgres"].into_iter().take(if postgres { 3 } else { 2 });
-            let mut figures: [Vec<Figures>; 3] = Default::default();
-            for run in 0..runs {
-                for (who, name) in programs.clone().enumerate() {
-                    let measured = measure(&scenario, name).await;
-                    report::line(run, name, &measured);
-                    figures[who].push(measured);
-                }
+            for &events in &amounts {
+                let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
+                rows.extend(compare(&scenario, runs).await);
             }
-            report::summary(&scenario, &figures);
         }
+        println!("\n{}", report::table(&rows));
     });
 }
 
-async fn measure(scenario: &Scenario, who: &str) -> Figures {
-    let machine = Machine::prepare(scenario).await;
-    if who == "postgres" {
-        machine.use_postgres().await;
+/// Numbers in an environment variable, separated by commas.
+fn numbers(name: &str, default: &[u64]) -> Vec<u64> {
+    let number = |part: &str| part.trim().parse().unwrap_or_else(|_| panic!("{name} must be numbers, with commas"));
+    std::env::var(name).map_or_else(|_| default.to_vec(), |text| text.split(',').map(number).collect())
+}
+
+/// Lets the programs take turns, and returns a row for each.
+async fn compare(scenario: &Scenario, runs: u64) -> Vec<Row> {
+    report::heading(scenario, runs);
+    // `make bench STORE=postgres` provides it.
+    let postgres = std::env::var("HANDOFFD_TEST_POSTGRES_URL").is_ok();
+    let programs = Program::ALL.into_iter().filter(|program| postgres || *program != Program::Postgres);
+    let mut rows: Vec<Row> = programs.map(|program| Row::new(program, scenario)).collect();
+    for run in 0..runs {
+        for row in &mut rows {
+            let measured = measure(scenario, row.program).await;
+            report::line(run, row.program, &measured);
+            row.runs.push(measured);
+        }
     }
-    let command = if who == "bare loop" { machine.bare(&itself()) } else { machine.worker() };
+    rows
+}
+
+async fn measure(scenario: &Scenario, program: Program) -> Figures {
+    let machine = Machine::prepare(scenario).await;
+    let command = match program {
+        Program::Bare => machine.bare(&itself()),
+        Program::Minimum => machine.minimum(&itself()),
+        Program::Worker => machine.worker(),
+        Program::Postgres => {
+            machine.use_postgres().await;
+            machine.worker()
+        }
+    };
     let figures = machine.run(command, scenario).await;
     machine.clean_up().await;
     figures

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Linux counts CPU time in hundredths of a second for every process (`USER_HZ`).
 const TICKS: f64 = 100.0;
@@ -21,6 +21,17 @@ impl Running {
 
     pub fn is_alive(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Asks the process to stop, and waits for its end.
+    pub fn terminate(&mut self, limit: Duration) {
+        let asked = Command::new("kill").args(["-TERM", &self.pid().to_string()]).status();
+        assert!(asked.is_ok_and(|status| status.success()), "kill -TERM failed");
+        let deadline = Instant::now() + limit;
+        while self.is_alive() {
+            assert!(Instant::now() < deadline, "the process did not stop within {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

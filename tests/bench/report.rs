@@ -26,6 +26,54 @@ pub struct Figures {
     pub events: u64,
 }
 
+/// Program that is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Same libraries without any guarantee.
+    Bare,
+    /// Same libraries and the worker's durability, nothing else.
+    Minimum,
+    /// Worker on the embedded store.
+    Worker,
+    /// Worker on PostgreSQL, whose own processor time is not counted.
+    Postgres,
+}
+
+impl Program {
+    pub const ALL: [Self; 4] = [Self::Bare, Self::Minimum, Self::Worker, Self::Postgres];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare loop",
+            Self::Minimum => "minimum",
+            Self::Worker => "handoffd",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// Runs of one program in one scenario.
+pub struct Row {
+    /// Program.
+    pub program: Program,
+    /// Results, one for each run.
+    pub runs: Vec<Figures>,
+    events: u64,
+    latency: Duration,
+    concurrency: usize,
+}
+
+impl Row {
+    pub fn new(program: Program, scenario: &Scenario) -> Self {
+        let Scenario { events, latency, concurrency } = *scenario;
+        Self { program, runs: Vec::new(), events, latency, concurrency }
+    }
+
+    fn is_beside(&self, other: &Self) -> bool {
+        (self.events, self.latency) == (other.events, other.latency)
+    }
+}
+
 impl Figures {
     fn per_second(&self) -> f64 {
         self.events as f64 / self.elapsed.as_secs_f64()
@@ -45,48 +93,55 @@ pub fn heading(scenario: &Scenario, runs: u64) {
     );
 }
 
-pub fn line(run: u64, name: &str, figures: &Figures) {
+pub fn line(run: u64, program: Program, figures: &Figures) {
     println!(
-        "  run {}  {name:<10} {:>8.0} events/s  {:>6.3} ms CPU/event  {:>5.1} MB",
+        "  run {}  {:<10} {:>8.0} events/s  {:>6.3} ms CPU/event  {:>5.1} MB",
         run + 1,
+        program.name(),
         figures.per_second(),
         figures.cpu_per_event(),
         figures.peak_megabytes
     );
 }
 
-/// Prints medians, and compares the worker with the bare loop, with itself on PostgreSQL if that was measured, and with
-/// the maximum that the latency allows.
-pub fn summary(scenario: &Scenario, [bare, worker, postgres]: &[Vec<Figures>; 3]) {
-    let (rate, cpu) = (Figures::per_second as fn(&Figures) -> f64, Figures::cpu_per_event as fn(&Figures) -> f64);
-    let (bare_rate, worker_rate) = (median(bare, rate), median(worker, rate));
-    println!(
-        "  median events/s   bare loop {bare_rate:.0}, handoffd {worker_rate:.0}: ratio {:.2}",
-        worker_rate / bare_rate
-    );
-    let (bare_cpu, worker_cpu) = (median(bare, cpu), median(worker, cpu));
-    println!(
-        "  median CPU/event  bare loop {bare_cpu:.3} ms, handoffd {worker_cpu:.3} ms: ratio {:.2}",
-        worker_cpu / bare_cpu
-    );
-    if !scenario.latency.is_zero() {
-        // Each event takes three requests in sequence.
-        let allowed = scenario.concurrency as f64 / (3.0 * scenario.latency.as_secs_f64());
-        println!(
-            "  {} concurrent requests allow {allowed:.0} events/s; handoffd reaches {:.2} of that",
-            scenario.concurrency,
-            worker_rate / allowed
-        );
+/// Formats the medians of all rows, with their ratios to the bare loop and to the engineered minimum of the same
+/// scenario, and to what the places allow: each event takes three requests in sequence.
+pub fn table(rows: &[Row]) -> String {
+    let mut lines = vec![format!(
+        "{:>9} {:>6}  {:<10} {:>8} {:>6} {:>8} {:>8}   {:>8} {:>6} {:>8}   {:>6}",
+        "events",
+        "answer",
+        "program",
+        "events/s",
+        "/ bare",
+        "/minimum",
+        "/allowed",
+        "ms CPU",
+        "/ bare",
+        "/minimum",
+        "MB"
+    )];
+    for row in rows {
+        let of = |program| rows.iter().find(|other| other.program == program && other.is_beside(row));
+        let (rate, cpu) = (median(&row.runs, Figures::per_second), median(&row.runs, Figures::cpu_per_event));
+        let against = |program, figure: fn(&Figures) -> f64, own: f64| {
+            of(program).map_or_else(String::new, |other| format!("{:.2}", own / median(&other.runs, figure)))
+        };
+        let allowed = row.concurrency as f64 / (3.0 * row.latency.as_secs_f64());
+        lines.push(format!(
+            "{:>9} {:>3} ms  {:<10} {rate:>8.0} {:>6} {:>8} {:>8}   {cpu:>8.3} {:>6} {:>8}   {:>6.1}",
+            row.events,
+            row.latency.as_millis(),
+            row.program.name(),
+            against(Program::Bare, Figures::per_second, rate),
+            against(Program::Minimum, Figures::per_second, rate),
+            if row.latency.is_zero() { String::new() } else { format!("{:.2}", rate / allowed) },
+            against(Program::Bare, Figures::cpu_per_event, cpu),
+            against(Program::Minimum, Figures::cpu_per_event, cpu),
+            row.runs.iter().map(|figures| figures.peak_megabytes).fold(0.0, f64::max),
+        ));
     }
-    if !postgres.is_empty() {
-        println!(
-            "  on PostgreSQL     {:.0} events/s, {:.3} ms CPU/event without PostgreSQL's own",
-            median(postgres, rate),
-            median(postgres, cpu)
-        );
-    }
-    let peak = worker.iter().map(|figures| figures.peak_megabytes).fold(0.0, f64::max);
-    println!("  peak memory of handoffd {peak:.1} MB");
+    lines.join("\n")
 }
 
 fn median(figures: &[Figures], of: fn(&Figures) -> f64) -> f64 {

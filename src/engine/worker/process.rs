@@ -28,7 +28,7 @@ use crate::workflow::{Phase, Record, RetryDecision, recheck_after, shortest_rung
 
 impl Worker {
     /// Processes a message to its settlement: waits for its session's turn, answers a finished event from the store,
-    /// waits for its organization, performs the steps in Dynamics, and settles the delivery. its place among the events
+    /// waits for its organization, performs the steps in Dynamics, and settles the delivery. Its place among the events
     /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
