@@ -4,7 +4,7 @@
 //! compared, so that the start and the stop drop out.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::CONCURRENCY;
@@ -42,7 +42,8 @@ async fn counted(events: u64) -> (u64, tempfile::TempDir) {
     let file = folder.path().join("callgrind");
     let scenario = Scenario { events, latency: Duration::ZERO, concurrency: CONCURRENCY };
     let machine = Machine::prepare(&scenario).await;
-    let mut worker = Running::start(&mut under_callgrind(&machine.worker(), &file));
+    let log = std::fs::File::create(folder.path().join("log")).expect("a log file");
+    let mut worker = Running::start(under_callgrind(&machine.worker(), &file).stdout(Stdio::null()).stderr(log));
     machine.until_answered(&mut worker, events).await;
     worker.terminate(STOP);
     machine.clean_up().await;

@@ -32,7 +32,8 @@ impl Worker {
     /// that need Dynamics is free once it needs no more requests.
     pub(super) async fn process(&self, arrival: Arrival) {
         let span = arrival.span.clone();
-        self.process_in_span(arrival).instrument(span).await;
+        // On the heap: a spawned future of this size would be copied several times.
+        Box::pin(self.process_in_span(arrival)).instrument(span).await;
     }
 
     async fn process_in_span(&self, mut arrival: Arrival) {

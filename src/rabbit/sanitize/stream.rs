@@ -21,6 +21,8 @@ const KINDS: [u8; 4] = [1, 2, 3, 8];
 /// Stream read through [`mend`]; writes pass unchanged.
 pub(in crate::rabbit) struct SanitizedStream<S> {
     stream: S,
+    /// Bytes of the last read. Kept, because a new buffer would be filled with zeros for each read.
+    chunk: Box<[u8]>,
     /// Repaired bytes in `from..mended`, followed by an incomplete frame.
     buffer: Vec<u8>,
     from: usize,
@@ -34,7 +36,8 @@ impl<S> SanitizedStream<S> {
     /// Wraps a stream. `frame_max` is the URL's; 0 means no limit.
     pub(in crate::rabbit) fn new(stream: S, frame_max: u32) -> Self {
         let frame_max = usize::try_from(frame_max).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
-        Self { stream, buffer: Vec::new(), from: 0, mended: 0, frame_max, passes: false }
+        let chunk = vec![0; CHUNK].into_boxed_slice();
+        Self { stream, chunk, buffer: Vec::new(), from: 0, mended: 0, frame_max, passes: false }
     }
 
     /// Repairs every complete frame.
@@ -122,16 +125,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for SanitizedStream<S> {
         let this = self.get_mut();
         while this.from == this.mended && !to.is_empty() {
             this.compact();
-            let filled = this.buffer.len();
-            this.buffer.resize(filled + CHUNK, 0);
-            let read = Pin::new(&mut this.stream).poll_read(cx, &mut this.buffer[filled..]);
-            let length = if let Poll::Ready(Ok(length)) = &read { *length } else { 0 };
-            this.buffer.truncate(filled + length);
-            if ready!(read)? == 0 {
+            let length = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut this.chunk))?;
+            if length == 0 {
                 // The rest is an incomplete frame; lapin must see that the stream ends there.
-                this.mended = filled;
+                this.mended = this.buffer.len();
                 return Poll::Ready(Ok(this.give(to)));
             }
+            this.buffer.extend_from_slice(&this.chunk[..length]);
             this.advance();
         }
         Poll::Ready(Ok(this.give(to)))
