@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod audit;
+mod degradation_log;
 pub mod deps;
 pub mod events;
 mod history;

@@ -1,5 +1,7 @@
 //! Temporary faults: events are retried or wait, and nothing is done twice.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -156,6 +158,15 @@ async fn a_waiting_message_carries_its_history_and_holds_no_prefetch() {
     rig.bus.publish_all(&events).await;
     let queue = rig.retry_queue("1h");
     rig.bus.waiting(&queue, 6).await;
+    let names = ["event_id", "organization_id", "session_id"];
+    let expected: HashSet<_> =
+        events.iter().map(|it| [it.id(), ORGANIZATION, it.session()].map(str::to_owned)).collect();
+    eventually("a line with the ids of each event", async || {
+        let waits = rig.worker().lines().into_iter().filter(|line| line["message"] == "event waits in a retry queue");
+        let ids = waits.map(|line| names.map(|name| line[name].as_str().unwrap_or("-").to_owned()));
+        ids.collect::<HashSet<_>>() == expected
+    })
+    .await;
     assert_eq!(rig.process(&handoff("web")).await.routing_key, "dynamics365.handoff.succeeded");
 
     rig.crm.environment().clear_faults();

@@ -133,6 +133,11 @@ async fn server_errors_show_until_requests_succeed_again() {
     let worker = rig.worker();
     worker.counts("handoffd_organization_events_total", "outcome=\"succeeded\"", 45).await;
     assert!(worker.metric("handoffd_organization_requests_total", "result=\"failed\"").await >= 5);
+    for (level, message) in [("WARN", "organization is degraded"), ("INFO", "organization is no longer degraded")] {
+        let lines = worker.lines().into_iter().filter(|line| line["message"] == message);
+        let lines: Vec<_> = lines.map(|line| (line["level"].clone(), line["organization_id"].clone())).collect();
+        assert_eq!(lines, [(json!(level), json!(ORGANIZATION))], "{message}");
+    }
     assert!(worker.metric("handoffd_organization_last_success_seconds", ORGANIZATION).await > 1_700_000_000);
     rig.nothing_is_left().await;
 }

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
+use crate::admin::degradation_log::DegradationLog;
 use crate::organizations::OrganizationView;
 use crate::status::{WorkerReadiness, WorkerStatus};
 use crate::telemetry::metrics::EventReach;
@@ -45,12 +46,14 @@ async fn show(State(parts): State<Arc<ApiState>>) -> Json<WorkerStatus> {
 pub(super) async fn keep(parts: Arc<ApiState>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut degradations = DegradationLog::default();
     loop {
         tick.tick().await;
         let report = timeout(LIMIT, parts.organizations.report()).await.ok();
         let organizations = parts.board.read(report);
         if !organizations.is_empty() {
             parts.organization_history.add(&organizations, Instant::now());
+            degradations.read(&organizations, Timestamp::now());
         }
         let status = parts.status();
         parts.journal.read(&status.reasons, &organizations, Timestamp::now());

@@ -46,10 +46,7 @@ impl Arrival {
 
     /// Returns the event, if the message is one.
     pub(super) fn event(&self) -> Option<&Event> {
-        match &self.decoded {
-            Ok(Decoded::Event(event)) => Some(event),
-            Ok(Decoded::Split(_)) | Err(_) => None,
-        }
+        event_in(&self.decoded)
     }
 
     /// Waits until all tickets ahead in its lanes have left.
@@ -84,6 +81,14 @@ pub(super) enum Undecodable {
     Rejected(Box<Rejection>),
     /// The worker panicked while decoding it.
     Defect(CaughtPanic),
+}
+
+/// Returns the event in a decoded message, if it is one.
+pub(super) fn event_in(decoded: &Result<Decoded, Undecodable>) -> Option<&Event> {
+    match decoded {
+        Ok(Decoded::Event(event)) => Some(event),
+        Ok(Decoded::Split(_)) | Err(_) => None,
+    }
 }
 
 /// Returns true if the record belongs to the event's current run. A replay begins a new run.

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::caught_panic::caught_at_once;
 use super::core::Worker;
-use super::settle::log_unsettled;
-use crate::event::{Decoded, Event, EventKey, decode};
+use super::settle::{EventName, log_unsettled};
+use crate::event::{Decoded, Event, EventKey, SessionId, decode};
 use crate::ports::bus::{Delivery, Forwarded, Forwarding};
 use crate::ports::fleet::OwnershipState;
 use crate::ports::metrics::Measurement;
@@ -30,7 +30,8 @@ impl Worker {
                     // The copy is queued for publishing here, in the order of the inbox; the task waits for its
                     // confirm.
                     let forwarding = delivery.forward(organization, shortest_rung(&self.settings.policy));
-                    in_flight.spawn(self.clone().forwarded(delivery, event.key, forwarding));
+                    let session_id = event.session_id().clone();
+                    in_flight.spawn(self.clone().forwarded(delivery, (event.key, session_id), forwarding));
                 }
                 None => self.spawn(delivery, in_flight),
             }
@@ -47,7 +48,12 @@ impl Worker {
         (is_known || self.fleet.is_configured_elsewhere(organization)).then_some(event)
     }
 
-    async fn forwarded(self: Arc<Self>, delivery: Delivery, key: EventKey, forwarding: Forwarding) {
+    async fn forwarded(
+        self: Arc<Self>,
+        delivery: Delivery,
+        (key, session_id): (EventKey, SessionId),
+        forwarding: Forwarding,
+    ) {
         match forwarding.await {
             Ok(Forwarded::Moved) => {
                 self.tracker.moved(&key, self.now());
@@ -60,12 +66,21 @@ impl Worker {
             Ok(Forwarded::Waits) => {
                 self.track_retry(&key, shortest_rung(&self.settings.policy), "new_queue");
                 self.metrics.record(Measurement::Retried("new_queue"));
+                debug!(
+                    event_id = %key.event_id,
+                    organization_id = %key.organization_id,
+                    session_id = %session_id,
+                    reason = "new_queue",
+                    "event waits in a retry queue"
+                );
             }
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
                 warn!(organization_id = %key.organization_id, error = %problem, "could not move an event to its organization's queue");
                 self.track_retry(&key, 0, "queue_refused");
-                _ = self.retry_refused(delivery, "queue_refused").await;
+                _ = self
+                    .retry_refused(delivery, Some(EventName { key: &key, session_id: &session_id }), "queue_refused")
+                    .await;
             }
             Err(problem) => {
                 log_unsettled(&problem, "could not move an event; the broker will redeliver it");

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use tracing::{Instrument, Span, debug, error, info, warn};
 
 use super::account::{OrganizationAccount, end_of};
-use super::arrival::Arrival;
+use super::arrival::{Arrival, event_in};
 use super::caught_panic::caught;
 use super::core::Worker;
 use super::headers::{self, CopyHeaders};
 use super::lanes::Ticket;
 use super::settlement::{FinishedEvent, NewDeadLetter, Postponed, Settlement};
-use crate::event::{Envelope, EventKey, Kind};
+use crate::event::{Envelope, Event, EventKey, Kind, SessionId};
 use crate::ports::bus::{Announced, Announcement, BusError, CopyTo, Delivery, Settled};
 use crate::ports::fleet::Claim;
 use crate::ports::metrics::{EventEnd, Measurement};
@@ -28,12 +28,13 @@ impl Worker {
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
         let account = OrganizationAccount::new(&arrival, &settlement);
-        let Arrival { delivery, received, tickets, claim, .. } = arrival;
+        let Arrival { delivery, received, decoded, tickets, claim, .. } = arrival;
+        let event = event_in(&decoded).map(EventName::of);
         let is_void = claim.as_ref().is_some_and(|claim| !self.fleet.holds(claim));
         let settlement = if is_void && !matches!(settlement, Settlement::Requeue) { self.fenced() } else { settlement };
         let announced = self.announce(&settlement, &delivery.envelope).await;
         let settled = match announced {
-            Ok(()) => self.conclude(&delivery, (received, claim), settlement).await,
+            Ok(()) => self.conclude((&delivery, event), (received, claim), settlement).await,
             Err(problem) => Err(problem),
         };
         match settled {
@@ -48,10 +49,10 @@ impl Worker {
                 report(delivery.requeue().await);
                 Disposition::Unacked
             }
-            Ok(AfterCopy::Again) => self.retry_refused(delivery, "store").await,
+            Ok(AfterCopy::Again) => self.retry_refused(delivery, event, "store").await,
             Err(problem) if problem.is_of_destination() => {
                 warn!(error = %problem, "could not announce or copy a decided event; moving it to a retry queue");
-                self.retry_refused(delivery, "destination_refused").await
+                self.retry_refused(delivery, event, "destination_refused").await
             }
             Err(problem) => {
                 log_unsettled(&problem, "could not settle a message; the broker will redeliver it");
@@ -61,14 +62,19 @@ impl Worker {
     }
 
     /// Moves a message to the retry ladder because a destination refuses it, one rung further each time.
-    pub(super) async fn retry_refused(&self, delivery: Delivery, why: &'static str) -> Disposition {
+    pub(super) async fn retry_refused(
+        &self,
+        delivery: Delivery,
+        event: Option<EventName<'_>>,
+        why: &'static str,
+    ) -> Disposition {
         let message_history = headers::message_history(&delivery.envelope);
         let last = self.settings.policy.delays.len().saturating_sub(1);
         let rung = usize::try_from(message_history.refusals).unwrap_or(usize::MAX).min(last);
         let refusals = message_history.refusals.saturating_add(1);
         let postponed =
             Postponed { refusals, ..self.postponed_from_headers(&message_history, Kind::Handoff, rung, why) };
-        match self.copy_later(&delivery, &postponed).await {
+        match self.copy_later(&delivery, event, &postponed).await {
             Ok(()) => {
                 report(delivery.ack().await);
                 Disposition::Acked
@@ -83,14 +89,14 @@ impl Worker {
 
     async fn conclude(
         &self,
-        delivery: &Delivery,
+        (delivery, event): (&Delivery, Option<EventName<'_>>),
         (received, claim): (Instant, Option<Claim>),
         settlement: Settlement,
     ) -> Result<AfterCopy, BusError> {
         match settlement {
             Settlement::Done(done) => self.done(delivery, received, &done),
             Settlement::Known(key, outcome) => self.known(&key, &outcome),
-            Settlement::Later(postponed) => self.copy_later(delivery, &postponed).await?,
+            Settlement::Later(postponed) => self.copy_later(delivery, event, &postponed).await?,
             Settlement::Dead(letter) => return self.dead(delivery, (received, claim), *letter).await,
             Settlement::Split(parts) => delivery.split(parts).await?,
             Settlement::Requeue => return Ok(AfterCopy::Requeue),
@@ -118,14 +124,22 @@ impl Worker {
         );
     }
 
-    async fn copy_later(&self, delivery: &Delivery, postponed: &Postponed) -> Result<(), BusError> {
+    async fn copy_later(
+        &self,
+        delivery: &Delivery,
+        event: Option<EventName<'_>>,
+        postponed: &Postponed,
+    ) -> Result<(), BusError> {
         let headers = with_trace(headers::for_retry(postponed, &delivery.routing_key), &delivery.envelope);
         delivery.copy(CopyTo::Retry(postponed.rung), headers).await?;
         trace::ended("retried", postponed.attempts, Some(postponed.why));
         self.metrics.record(Measurement::Event(postponed.kind, EventEnd::Retried));
         self.metrics.record(Measurement::Retried(postponed.why));
+        let event_id = event.map(|event| event.key.event_id.as_str());
         debug!(
-            message_id = delivery.envelope.message_id,
+            event_id = event_id.or(delivery.envelope.message_id.as_deref()),
+            organization_id = event.map(|event| event.key.organization_id.as_str()),
+            session_id = event.map(|event| event.session_id.as_str()),
             reason = postponed.why,
             attempts = postponed.attempts,
             delay_s = self.delay(postponed.rung).as_secs(),
@@ -212,6 +226,21 @@ fn with_trace(mut headers: CopyHeaders, envelope: &Envelope) -> CopyHeaders {
         headers.extend(own);
     }
     headers
+}
+
+/// Identifiers of an event for log lines.
+#[derive(Clone, Copy)]
+pub(super) struct EventName<'a> {
+    /// Key of the event.
+    pub(super) key: &'a EventKey,
+    /// Conversation of the event.
+    pub(super) session_id: &'a SessionId,
+}
+
+impl<'a> EventName<'a> {
+    fn of(event: &'a Event) -> Self {
+        Self { key: &event.key, session_id: event.session_id() }
+    }
 }
 
 /// Place of a message after its settlement.

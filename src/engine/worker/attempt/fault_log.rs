@@ -14,6 +14,7 @@ impl Attempt<'_> {
             debug!(
                 event_id = %self.event.key.event_id,
                 organization_id = %self.event.key.organization_id,
+                session_id = %self.event.session_id(),
                 step = fault.step.as_str(),
                 error = %fault.message,
                 "event waits for its organization"
