@@ -109,9 +109,12 @@ def rights_that_differ():
         yield "a user other than handoffd has permission to declare the work queue"
 
 
+OVERLAYS = {"StatefulSet": "embedded", "Deployment": "postgres"}
+
+
 def manifests_that_do_not_meet():
-    for overlay, workload in (("embedded", "StatefulSet"), ("postgres", "Deployment")):
-        documents = list(manifests(HERE / "kubernetes" / overlay))
+    for workload, overlay in OVERLAYS.items():
+        documents = [*manifests(HERE / "kubernetes" / overlay), *manifests(HERE / "kubernetes/servicemonitor")]
         for fault in faults_of_overlay(documents, workload):
             yield f"kubernetes/{overlay}: {fault}"
 
@@ -139,6 +142,9 @@ def faults_of_overlay(documents, workload):
         *((f"NetworkPolicy {each['metadata']['name']}", each["spec"]["podSelector"]["matchLabels"]) for each in policies),
         *(("spread", each["labelSelector"]["matchLabels"]) for each in pod.get("topologySpreadConstraints", [])),
     ]
+    namespace = yaml.safe_load((HERE / "kubernetes" / OVERLAYS[workload] / "kustomization.yaml").read_text())["namespace"]
+    if kinds["Namespace"]["metadata"]["name"] != namespace:
+        yield "the Namespace is not the one that its resources are in"
     if len(names) != len(set(names)):
         yield "two resources have the same kind and name"
     if "PodDisruptionBudget" in kinds:

@@ -37,7 +37,7 @@ files() {
   "$PROMTOOL" test rules prometheus/rules_test.yaml
   # ServiceMonitor is not a resource of Kubernetes itself.
   if ensure_kubernetes_validate; then
-    "$VALIDATE" --strict kubernetes/secret.sample.yaml kubernetes/base/{organizations,service,networkpolicy}.yaml \
+    "$VALIDATE" --strict kubernetes/secret.sample.yaml kubernetes/base/{namespace,organizations,service,networkpolicy}.yaml \
       kubernetes/embedded/{configmap,statefulset}.yaml kubernetes/postgres/{configmap,deployment,poddisruptionbudget,networkpolicy}.yaml
   else
     left_out kubernetes-validate "Kubernetes schemas"
