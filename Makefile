@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile scale dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,6 +63,12 @@ hostile: ## measures what an environment's refusal of 1 MiB with 50,000 distinct
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- hostile
+
+scale: ## measures pages, calls and commands at 1,000 organizations, 100,000 waiting events and 100,000 dead letters (release build); RUNS=3
+	$(CARGO) build --release --bin dynamics-simulator
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- scale
 
 dead-letters: ## scans COUNT=100000 dead letters and reports time and memory
 	$(CARGO) test --test it --no-run

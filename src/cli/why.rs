@@ -20,7 +20,7 @@ use super::remote::Remote;
 use super::shell::{CommandError, block_on, pretty, print, print_status};
 use super::table::{cell, line};
 use crate::admin::api::events::WhyAnswer;
-use crate::admin::events::{EventSources, LetterSearch, Surroundings, find};
+use crate::admin::events::{EventSources, LetterMatches, LetterSearch, Surroundings, find};
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
@@ -105,10 +105,10 @@ struct Matches<'a> {
 
 #[async_trait]
 impl LetterSearch for CommandsLetters {
-    async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
+    async fn search(&self, id: &str, most: usize) -> Result<LetterMatches, String> {
         let found = self.list(id, most).await;
         self.failed.store(found.is_err(), Ordering::Relaxed);
-        found
+        found.map(|entries| LetterMatches { entries, incomplete: None })
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Machine {
     client: reqwest::Client,
     folder: tempfile::TempDir,
     name: String,
+    /// Organizations beside the two.
+    others: Vec<String>,
 }
 
 impl Machine {
@@ -49,7 +51,8 @@ impl Machine {
         let (simulator, [base, troubled]) = simulator(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
         let client = reqwest::Client::new();
-        let machine = Self { amqp_url, _simulator: simulator, base, troubled, client, folder, name };
+        let others = Vec::new();
+        let machine = Self { amqp_url, _simulator: simulator, base, troubled, client, folder, name, others };
         machine.configure(scenario);
         machine.declare().await;
         machine
@@ -57,9 +60,20 @@ impl Machine {
 
     /// Command of the worker, with all features on.
     pub fn worker(&self) -> Command {
+        self.command(&["run"])
+    }
+
+    /// Any command with the worker's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_handoffd"));
-        command.arg("--config").arg(self.folder.path().join("handoffd.toml")).arg("run");
+        command.arg("--config").arg(self.folder.path().join("handoffd.toml")).args(arguments);
         command
+    }
+
+    /// Configures another organization, before the worker starts.
+    pub fn add_organization(&mut self, id: &str, is_troubled: bool) {
+        self.organize(id, if is_troubled { &self.troubled } else { &self.base });
+        self.others.push(id.to_owned());
     }
 
     /// Command of the bare loop, which is this program with other arguments.
@@ -136,6 +150,25 @@ impl Machine {
         elapsed
     }
 
+    /// Publishes events and measures the time between the first and the last of their outcomes.
+    pub async fn time_between_outcomes(&self, organization: &str, events: Vec<Vec<u8>>) -> Duration {
+        let connection = self.connect().await;
+        let mut outcome_stream = self.outcomes(&connection).await;
+        let (mut left, mut started) = (events.len(), None);
+        self.publish(events.into_iter()).await;
+        while left > 0 {
+            let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
+            let message = next.expect("a connected broker").expect("a message");
+            let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
+            if outcome["organization_id"] == organization {
+                started.get_or_insert_with(Instant::now);
+                left -= 1;
+            }
+        }
+        _ = connection.close(200, "done".into()).await;
+        started.map(|started| started.elapsed()).unwrap_or_default()
+    }
+
     /// Waits until the worker listens, and returns the address of its HTTP interface.
     pub async fn address(&self, worker: &mut Running) -> String {
         let deadline = Instant::now() + LIMIT;
@@ -184,9 +217,10 @@ impl Machine {
         let connection = self.connect().await;
         let channel = connection.create_channel().await.expect("a channel");
         let retries = ["5s", "30s", "2m", "10m", "1h"].map(|delay| format!("retry.{delay}"));
-        let organizations = [ORGANIZATION, TROUBLED].map(|organization| format!("organization.{organization}"));
-        let others = ["events", "events.second", "dead", "outcomes"].map(str::to_owned);
-        for queue in retries.into_iter().chain(organizations).chain(others) {
+        let others = self.others.iter().map(String::as_str);
+        let organizations = [ORGANIZATION, TROUBLED].into_iter().chain(others).map(|id| format!("organization.{id}"));
+        let shared = ["events", "events.second", "dead", "outcomes"].map(str::to_owned);
+        for queue in retries.into_iter().chain(organizations).chain(shared) {
             let queue = format!("{}.{queue}", self.name);
             _ = channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await;
         }
@@ -209,14 +243,17 @@ impl Machine {
         );
         std::fs::write(folder.join("handoffd.toml"), config).expect("the configuration is written");
         std::fs::create_dir(folder.join("organizations")).expect("a folder for organizations");
-        for (id, url) in [(ORGANIZATION, &self.base), (TROUBLED, &self.troubled)] {
-            let organization = format!(
-                "organization_id = \"{id}\"\nenvironment_url = \"{url}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
-                 client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n"
-            );
-            let path = folder.join(format!("organizations/{id}.toml"));
-            std::fs::write(path, organization).expect("the organization is written");
-        }
+        self.organize(ORGANIZATION, &self.base);
+        self.organize(TROUBLED, &self.troubled);
+    }
+
+    fn organize(&self, id: &str, url: &str) {
+        let organization = format!(
+            "organization_id = \"{id}\"\nenvironment_url = \"{url}\"\ntenant_id = \"11111111-1111-1111-1111-111111111111\"\n\
+             client_id = \"22222222-2222-2222-2222-222222222222\"\nclient_secret = \"simulator-secret\"\n"
+        );
+        let path = self.folder.path().join(format!("organizations/{id}.toml"));
+        std::fs::write(path, organization).expect("the organization is written");
     }
 
     /// Makes the worker use PostgreSQL, with tables of its own.
@@ -251,11 +288,20 @@ impl Machine {
 
     /// Puts events into the queue, in approximate order, before or after others.
     pub async fn publish(&self, events: impl Iterator<Item = Vec<u8>>) {
-        let options = self.options();
-        let publisher = Publisher::connect(&options).await.expect("a publisher");
-        let queue = options.queue.clone();
-        let publish = |body: Vec<u8>| {
-            let (publisher, queue) = (&publisher, &queue);
+        let inbox = self.options().queue;
+        self.put(&inbox, events.map(|body| (body, Vec::new()))).await;
+    }
+
+    /// Puts dead letters, with the headers that the worker gives them, into their queue.
+    pub async fn bury(&self, letters: impl Iterator<Item = (Vec<u8>, Vec<(String, String)>)>) {
+        let queue = self.options().dead_letter_queue;
+        self.put(&queue, letters).await;
+    }
+
+    async fn put(&self, queue: &str, messages: impl Iterator<Item = (Vec<u8>, Vec<(String, String)>)>) {
+        let publisher = Publisher::connect(&self.options()).await.expect("a publisher");
+        let publish = |(body, headers): (Vec<u8>, Vec<(String, String)>)| {
+            let publisher = &publisher;
             async move {
                 let message = PersistentMessage {
                     exchange: "",
@@ -263,12 +309,12 @@ impl Machine {
                     body: &body,
                     content_type: "application/json",
                     message_id: None,
-                    headers: &[],
+                    headers: &headers,
                 };
                 publisher.publish(message).await.expect("a confirm");
             }
         };
-        stream::iter(events).for_each_concurrent(200, publish).await;
+        stream::iter(messages).for_each_concurrent(200, publish).await;
         publisher.close().await;
     }
 

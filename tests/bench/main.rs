@@ -17,6 +17,7 @@ mod minimum;
 mod process;
 mod profile;
 mod report;
+mod scale;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,17 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "flood") {
         let latency = Duration::from_millis(number("LATENCY", 100));
         runtime.block_on(flood::main(number("EVENTS", 2500), number("RUNS", 3), latency));
+        return;
+    }
+    if arguments.first().is_some_and(|first| first == "scale") {
+        runtime.block_on(scale::main(scale::Size {
+            organizations: number("ORGANIZATIONS", 1000),
+            waiting: number("WAITING", 100_000),
+            dead: number("DEAD", 100_000),
+            events: number("EVENTS", 3000),
+            runs: number("RUNS", 3),
+            latency: Duration::from_millis(number("LATENCY", 100)),
+        }));
         return;
     }
     if arguments.first().is_some_and(|first| first == "hostile") {

@@ -9,7 +9,6 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::on;
-use handoffd_engine::dead_letters::DeadLetterEntry;
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::{Cursor, StoreError};
 use jiff::Timestamp;
@@ -24,8 +23,8 @@ use super::requester::{Permission, Requester, require};
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
 use super::state::ApiState;
 use crate::admin::events::{
-    DiscardedEvent, EventAnswer, EventFilter, EventPage, EventSources, EventState, Found, LetterSearch, Surroundings,
-    browse, find, record_discards,
+    DiscardedEvent, EventAnswer, EventFilter, EventPage, EventSources, EventState, Found, LetterMatches, LetterSearch,
+    Surroundings, browse, find, record_discards,
 };
 use crate::organizations::OrganizationView;
 
@@ -177,10 +176,10 @@ impl ApiState {
 
 #[async_trait]
 impl LetterSearch for WorkersLetters {
-    async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
-        let searched = self.0.select(most, |entry| entry.has_id(id));
-        let found = timeout(SEARCH, searched).await.map_err(|_| "it takes too long".to_owned())?;
-        found.map_err(|problem| problem.to_string())
+    async fn search(&self, id: &str, most: usize) -> Result<LetterMatches, String> {
+        let found = timeout(SEARCH, self.0.find(id, most)).await.map_err(|_| "it takes too long".to_owned())?;
+        let (entries, age) = found.map_err(|problem| problem.to_string())?;
+        Ok(LetterMatches { entries, incomplete: age.map(|age| age.in_words()) })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Browsing of events by state, organization, session and time, newest first, in pages.
 
-use std::cmp::Reverse;
-
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::position::Position;
@@ -116,9 +114,13 @@ fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Posi
         .into_iter()
         .map(|(key, tracked)| Listed { position: place(&key, &tracked), record: None, tracked: Some(tracked) })
         .collect();
-    listed.sort_by_key(|listed| Reverse(listed.position.clone()));
-    // One more than the page shows that there are more.
-    listed.truncate(limit + 1);
+    let newest_first = |one: &Listed, other: &Listed| other.position.cmp(&one.position);
+    // One more than the page shows that there are more. Of a hundred thousand few are sorted.
+    if listed.len() > limit + 1 {
+        listed.select_nth_unstable_by(limit, newest_first);
+        listed.truncate(limit + 1);
+    }
+    listed.sort_unstable_by(newest_first);
     ListPart { listed, until: None }
 }
 

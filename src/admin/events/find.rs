@@ -39,7 +39,16 @@ pub struct EventSources<'a> {
 #[async_trait]
 pub trait LetterSearch: Send + Sync {
     /// Returns the dead letters whose letter id, event id or session id begins with this text, at most so many.
-    async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String>;
+    async fn search(&self, id: &str, most: usize) -> Result<LetterMatches, String>;
+}
+
+/// Dead letters that were found by an id.
+#[derive(Default)]
+pub struct LetterMatches {
+    /// Entries.
+    pub entries: Vec<DeadLetterEntry>,
+    /// Reason why there may be more.
+    pub incomplete: Option<String>,
 }
 
 /// Result of a search.
@@ -79,10 +88,13 @@ pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreEr
     found.events = answers(known, &sources.around);
     if found.events.is_empty() {
         match sources.letters.search(id, MOST).await {
-            Ok(letters) => found.events.extend(letters.iter().map(|letter| FoundEvent {
-                answer: EventAnswer::of_letter(letter, sources.around.names),
-                stored: None,
-            })),
+            Ok(letters) => {
+                found.events.extend(letters.entries.iter().map(|letter| FoundEvent {
+                    answer: EventAnswer::of_letter(letter, sources.around.names),
+                    stored: None,
+                }));
+                found.incomplete.extend(letters.incomplete);
+            }
             Err(problem) => found.incomplete.push(format!("the dead letters could not be searched: {problem}")),
         }
         found.incomplete.extend(unknown_events(sources));
@@ -186,7 +198,7 @@ fn unknown_events(sources: &EventSources<'_>) -> Option<String> {
     let Some(tracker) = sources.tracker else {
         return Some("no worker answers, so events that wait in organizations' queues are not known by id".to_owned());
     };
-    let queued = tracker.select(|_, tracked| tracked.stage == EventStage::Queued).len() as u64;
+    let queued = tracker.count(|tracked| tracked.stage == EventStage::Queued);
     (sources.waiting > queued).then(|| {
         format!(
             "{} events wait in organizations' queues that are not known by id, because they were moved there before this \

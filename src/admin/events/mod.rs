@@ -11,7 +11,7 @@ mod find;
 pub use answer::{EventAnswer, EventState, QueueNames, Surroundings};
 pub use browse::{EventFilter, EventPage, browse};
 pub use discards::{DiscardedEvent, record_discards};
-pub use find::{EventSources, Found, FoundEvent, LetterSearch, find};
+pub use find::{EventSources, Found, FoundEvent, LetterMatches, LetterSearch, find};
 
 #[cfg(test)]
 mod tests;

@@ -154,7 +154,7 @@ struct Letters(Vec<&'static str>);
 
 #[async_trait]
 impl LetterSearch for Letters {
-    async fn search(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
+    async fn search(&self, id: &str, most: usize) -> Result<LetterMatches, String> {
         if id == "broken" {
             return Err("the broker is away".to_owned());
         }
@@ -163,7 +163,8 @@ impl LetterSearch for Letters {
             event_id: Some((*id).to_owned()),
             ..DeadLetterEntry::default()
         };
-        Ok(self.0.iter().map(entry).filter(|entry| entry.has_id(id)).take(most).collect())
+        let entries = self.0.iter().map(entry).filter(|entry| entry.has_id(id)).take(most).collect();
+        Ok(LetterMatches { entries, incomplete: None })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterChange, OperationResult, SelectionText};
+use handoffd_engine::dead_letters::{
+    DeadLetterEntry, DeadLetterGroup, LetterChange, LetterSurvey, OperationResult, SelectionText,
+};
 use handoffd_engine::event::{EventKey, Kind};
 use handoffd_engine::ports::metrics::BrokerQueue;
 use handoffd_engine::ports::store::StoredEvent;
@@ -257,7 +259,8 @@ fn names_are_never_markup_among_dead_letters() {
         last: Some(now),
     };
     let groups = vec![group(text()), group(Some("invalid_event".to_owned()))];
-    let survey = DeadLetterSurvey { groups, beyond: 1, entries: entries.to_vec(), total: 250 };
+    let found = LetterSurvey { groups, beyond: 1, entries: entries.to_vec(), total: 250 };
+    let survey = DeadLetterSurvey { found, age: None };
     let mut job = JobView::sample();
     job.problem = text();
     let page = list_of(&survey, &filter, SignIn::Operator);
@@ -266,7 +269,8 @@ fn names_are_never_markup_among_dead_letters() {
     let form =
         EditForm { letter_id: HOSTILE, body: "<script>alert(1)</script></textarea>", checked: Some(Err(HOSTILE)) };
     assert_harmless(&edit(&form).0);
-    let rehearsal = DryRunForm { now, act: LetterChange::Discard, filter: &filter, count: 2, entries: &entries };
+    let rehearsal =
+        DryRunForm { now, act: LetterChange::Discard, filter: &filter, count: 2, entries: &entries, age: None };
     assert_harmless(&confirm(&rehearsal).0);
     let whole = serde_json::json!({ "headers": { "x": HOSTILE }, "body": HOSTILE });
     let shown = DeadLetterEntry { message: whole.as_object().cloned(), ..entry() };

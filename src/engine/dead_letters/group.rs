@@ -9,7 +9,7 @@ use super::entry::DeadLetterEntry;
 use super::normalize::normalized;
 
 /// Most groups that are told apart; errors that differ in every message would fill the memory.
-const MOST: usize = 1000;
+pub(super) const MOST_GROUPS: usize = 1000;
 /// Beginning of every handle.
 const PREFIX: &str = "g_";
 
@@ -44,7 +44,7 @@ impl Groups {
     /// Counts a dead letter.
     pub fn add(&mut self, entry: &DeadLetterEntry) {
         let handle = group_of(entry);
-        if self.groups.len() >= MOST && !self.groups.contains_key(&handle) {
+        if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&handle) {
             self.beyond += 1;
             return;
         }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn groups_are_bounded() {
         let mut groups = Groups::default();
-        for n in 0..MOST + 7 {
+        for n in 0..MOST_GROUPS + 7 {
             groups.add(&entry(Some(&format!("org_{n}")), None, None));
         }
         groups.add(&entry(Some("org_0"), None, None));

@@ -5,6 +5,7 @@
 mod discards;
 mod entry;
 mod group;
+mod index;
 mod letter_id;
 mod newest;
 mod normalize;
@@ -18,6 +19,7 @@ mod work;
 pub use discards::DiscardedEvents;
 pub use entry::{DeadLetterEntry, OperationResult};
 pub use group::{DeadLetterGroup, Groups};
+pub use index::{LetterIndex, LetterSurvey};
 pub use newest::NewestEntries;
 pub use order::{Action, BodyChange, BodyPatch, LetterChange, Operation, RunMode};
 pub use patch::{PatchError, Patched, REPLACED_BODY, merge, patched, replaced};

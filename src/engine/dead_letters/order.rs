@@ -65,7 +65,7 @@ impl LetterChange {
     }
 
     /// Returns the result of a dry run.
-    pub(super) fn rehearsed(self) -> OperationResult {
+    pub fn rehearsed(self) -> OperationResult {
         match self {
             Self::Replay => OperationResult::WouldReplay,
             Self::Discard => OperationResult::WouldDiscard,

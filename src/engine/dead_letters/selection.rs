@@ -39,17 +39,39 @@ impl Selection {
 
     /// Returns true if the dead letter matches. A criterion never matches a value that could not be read.
     pub fn matches(&self, entry: &DeadLetterEntry) -> bool {
-        let is = |wanted: Option<&str>, found: &Option<String>| wanted.is_none_or(|it| found.as_deref() == Some(it));
-        let dead_at = entry.dead_at;
-        (self.letters.is_empty() || self.letters.contains(&entry.letter_id))
-            && (self.ids.is_empty() || entry.event_id.as_ref().is_some_and(|id| self.ids.contains(id)))
-            && is(self.organization.as_deref(), &entry.organization_id)
-            && is(self.reason.map(Reason::as_str), &entry.reason)
-            && is(self.session.as_deref(), &entry.session_id)
-            && self.group.as_ref().is_none_or(|group| group_of(entry) == *group)
-            && self.before.is_none_or(|before| dead_at.is_some_and(|dead_at| dead_at < before))
-            && self.after.is_none_or(|after| dead_at.is_some_and(|dead_at| dead_at >= after))
+        let fields = LetterFields {
+            letter_id: &entry.letter_id,
+            event_id: entry.event_id.as_deref(),
+            organization_id: entry.organization_id.as_deref(),
+            session_id: entry.session_id.as_deref(),
+            reason: entry.reason.as_deref(),
+            dead_at: entry.dead_at,
+        };
+        self.matches_fields(&fields, |handle| group_of(entry) == handle)
     }
+
+    /// Returns true if a dead letter with these fields matches, given whether it is in the group of a handle.
+    pub(super) fn matches_fields(&self, it: &LetterFields<'_>, is_in: impl FnOnce(&str) -> bool) -> bool {
+        let is = |wanted: Option<&str>, found: Option<&str>| wanted.is_none() || wanted == found;
+        (self.letters.is_empty() || self.letters.contains(it.letter_id))
+            && (self.ids.is_empty() || it.event_id.is_some_and(|id| self.ids.contains(id)))
+            && is(self.organization.as_deref(), it.organization_id)
+            && is(self.reason.map(Reason::as_str), it.reason)
+            && is(self.session.as_deref(), it.session_id)
+            && self.before.is_none_or(|before| it.dead_at.is_some_and(|dead_at| dead_at < before))
+            && self.after.is_none_or(|after| it.dead_at.is_some_and(|dead_at| dead_at >= after))
+            && self.group.as_deref().is_none_or(is_in)
+    }
+}
+
+/// Fields of a dead letter that a selection compares.
+pub(super) struct LetterFields<'a> {
+    pub(super) letter_id: &'a str,
+    pub(super) event_id: Option<&'a str>,
+    pub(super) organization_id: Option<&'a str>,
+    pub(super) session_id: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
+    pub(super) dead_at: Option<Timestamp>,
 }
 
 #[cfg(test)]

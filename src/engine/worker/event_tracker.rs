@@ -163,6 +163,13 @@ impl EventTracker {
         found
     }
 
+    /// Returns the number of events that a predicate selects.
+    pub fn count(&self, is_wanted: impl Fn(&TrackedEvent) -> bool) -> u64 {
+        let count =
+            |shard: &Mutex<Shard>| lock(shard).events.values().filter(|tracked| is_wanted(tracked)).count() as u64;
+        self.shards.iter().map(count).sum()
+    }
+
     fn shard(&self, key: &EventKey) -> MutexGuard<'_, Shard> {
         let hash = self.hasher.hash_one(key);
         lock(&self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)])

@@ -97,6 +97,13 @@ impl DeadLetterQueue for RabbitDeadLetterQueue {
         let counts = DeliveryCounts::default();
         Ok(Box::new(DeadLetterScan { desk, total, left: total, window, seen, counts, sections }))
     }
+
+    async fn ready(&self) -> Result<u64, DeadLetterError> {
+        let desk = DeadLetterSession::connect(&self.options).await?;
+        let stats = desk.stats().await;
+        desk.leave().await;
+        Ok(stats?.ready.into())
+    }
 }
 
 /// Scan of the dead letters in progress.

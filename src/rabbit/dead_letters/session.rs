@@ -36,10 +36,15 @@ pub(super) struct DeadLetterSession {
 }
 
 impl DeadLetterSession {
+    /// Connects, without access to the dead letters.
+    pub(super) async fn connect(options: &RabbitOptions) -> Result<Self, DeadLetterError> {
+        let connection = connected(options, async |reached| open(&reached, "reads dead letters").await).await?;
+        Ok(Self { options: options.clone(), connection, publishing: OnceCell::new() })
+    }
+
     /// Connects, and waits until no other operator's command is running.
     pub(in crate::rabbit) async fn take(options: &RabbitOptions, notice: Notice<'_>) -> Result<Self, DeadLetterError> {
-        let connection = connected(options, async |reached| open(&reached, "reads dead letters").await).await?;
-        let desk = Self { options: options.clone(), connection, publishing: OnceCell::new() };
+        let desk = Self::connect(options).await?;
         desk.acquire_exclusive_access(notice).await?;
         Ok(desk)
     }

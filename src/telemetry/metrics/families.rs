@@ -162,7 +162,15 @@ impl Families {
     /// Returns a new registry, so that two workers in one process do not share numbers.
     pub(super) fn registry(&self) -> Registry {
         let registry = Registry::new();
-        let all: [Box<dyn Collector>; 38] = [
+        for collector in self.collectors() {
+            registered(registry.register(collector));
+        }
+        registry
+    }
+
+    /// Returns all families.
+    pub(super) fn collectors(&self) -> [Box<dyn Collector>; 38] {
+        [
             Box::new(self.events.clone()),
             Box::new(self.event_seconds.clone()),
             Box::new(self.event_age_seconds.clone()),
@@ -201,11 +209,7 @@ impl Families {
             Box::new(self.insecure_settings.clone()),
             Box::new(self.http_auth_failures.clone()),
             Box::new(self.build_info.clone()),
-        ];
-        for collector in all {
-            registered(registry.register(collector));
-        }
-        registry
+        ]
     }
 }
 

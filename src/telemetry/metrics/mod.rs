@@ -9,6 +9,8 @@ mod depths;
 mod families;
 mod organization;
 mod organization_families;
+#[cfg(test)]
+mod reference;
 mod register;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -309,8 +309,16 @@ struct UnreachableBroker;
 #[async_trait]
 impl DeadLetterQueue for UnreachableBroker {
     async fn open(&self, _: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError> {
-        Err(DeadLetterError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() })
+        Err(away())
     }
+
+    async fn ready(&self) -> Result<u64, DeadLetterError> {
+        Err(away())
+    }
+}
+
+fn away() -> DeadLetterError {
+    DeadLetterError::Away { place: "nowhere".to_owned(), problem: "nobody listens".to_owned() }
 }
 
 pub async fn body(response: Response) -> Value {

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::DeadLetterSurvey;
 use super::parameters::listed;
 use crate::admin::api::{ApiState, Problem};
 
@@ -22,6 +23,11 @@ pub(super) struct GroupList {
     total: u64,
     /// Number of those in groups that are not listed.
     beyond: u64,
+    /// Time from which this is, if it is older than the request: many dead letters are not read for each.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    as_of: Option<Timestamp>,
+    /// Number of dead letters that are not counted, because they are still being read or too many.
+    unread: u64,
 }
 
 /// Dead letters of one reason, one organization and one error.
@@ -51,10 +57,11 @@ pub(super) async fn groups(
     RawQuery(query): RawQuery,
 ) -> Result<Json<GroupList>, Problem> {
     let (selection, limit) = listed(query.as_deref().unwrap_or_default())?;
-    let survey = parts.letters.survey(selection, 0, 0).await?;
-    let mut groups: Vec<GroupView> = survey.groups.into_iter().map(GroupView::from).collect();
+    let DeadLetterSurvey { found, age } = parts.letters.survey(&selection, 0, 0).await?;
+    let mut groups: Vec<GroupView> = found.groups.into_iter().map(GroupView::from).collect();
     groups.truncate(limit.unwrap_or(usize::MAX));
-    Ok(Json(GroupList { groups, total: survey.total, beyond: survey.beyond }))
+    let unread = age.map_or(0, |age| age.total - age.read);
+    Ok(Json(GroupList { groups, total: found.total, beyond: found.beyond, as_of: age.map(|age| age.at), unread }))
 }
 
 impl From<DeadLetterGroup> for GroupView {

@@ -9,7 +9,11 @@ pub mod jobs;
 mod parameters;
 mod pass;
 mod routes;
+mod scans;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use routes::ROUTES;
+pub use scans::ListAge;
 pub use service::{Collected, DeadLetterService, DeadLetterSurvey};

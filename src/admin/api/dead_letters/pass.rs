@@ -1,6 +1,7 @@
 //! One pass through the dead letters: the entries that it reports, window by window, and its end.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ const STALL: Duration = Duration::from_secs(10);
 /// Pass in progress. Dropping it stops the pass.
 pub(super) struct Pass {
     windows: mpsc::Receiver<Vec<DeadLetterEntry>>,
+    total: Arc<AtomicU64>,
     end: JoinHandle<PassEnd>,
     stop: DropGuard,
 }
@@ -31,6 +33,8 @@ pub(super) struct Feed {
     window: Vec<DeadLetterEntry>,
     receiver: mpsc::Sender<Vec<DeadLetterEntry>>,
     job: Option<Arc<Job>>,
+    /// Number of dead letters when the pass began.
+    total: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -42,7 +46,9 @@ impl Pass {
         F: Future<Output = PassEnd> + Send + 'static,
     {
         let (receiver, windows) = mpsc::channel(1);
-        let feed = Feed { window: Vec::new(), receiver, job: job.clone(), stop: stop.clone() };
+        let total = Arc::new(AtomicU64::new(0));
+        let feed =
+            Feed { window: Vec::new(), receiver, job: job.clone(), total: Arc::clone(&total), stop: stop.clone() };
         let running = tokio::spawn(run(feed));
         let end = tokio::spawn(async move {
             let end = running.await.unwrap_or_else(|_| Err(stopped_early()));
@@ -51,7 +57,12 @@ impl Pass {
             }
             end
         });
-        Self { windows, end, stop: stop.drop_guard() }
+        Self { windows, total, end, stop: stop.drop_guard() }
+    }
+
+    /// Returns the number of dead letters when the pass began; 0 until its first window.
+    pub(super) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 
     /// Returns the matches of the next window, of which there may be none; `None` at the end. The first window is
@@ -62,7 +73,7 @@ impl Pass {
 
     /// Waits for the end of the pass.
     pub(super) async fn end(self) -> PassEnd {
-        let Self { mut windows, end, stop } = self;
+        let Self { mut windows, end, stop, .. } = self;
         while windows.recv().await.is_some() {}
         let end = end.await.unwrap_or_else(|_| Err(stopped_early()));
         drop(stop);
@@ -71,6 +82,12 @@ impl Pass {
 }
 
 impl Feed {
+    /// Hands over a window of matches.
+    pub(super) async fn hand_over(&mut self, window: Vec<DeadLetterEntry>) {
+        self.window = window;
+        self.flush().await;
+    }
+
     /// Hands over the matches of the last window.
     pub(super) async fn flush(&mut self) {
         let window = std::mem::take(&mut self.window);
@@ -87,6 +104,7 @@ impl Observer for Feed {
     }
 
     fn looked_at(&mut self, count: u64, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
         if let Some(job) = &self.job {
             job.looked_at(count, total);
         }

@@ -163,7 +163,7 @@ type GivenId = Result<Path<String>, PathRejection>;
 
 async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let (selection, limit) = listed(query.as_deref().unwrap_or_default())?;
-    array(parts.letters.list(selection, limit)).await
+    array(parts.letters.list(selection, limit).await?).await
 }
 
 async fn show(

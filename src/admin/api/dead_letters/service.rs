@@ -1,12 +1,12 @@
 //! Operators' access to the dead letters, for one pass at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use handoffd_engine::dead_letters::{
-    Action, BodyPatch, Counts, DeadLetterEntry, DeadLetterGroup, DiscardedEvents, Groups, LetterChange, NewestEntries,
-    Observer, Operation, OrderFailure, RunMode, Selection, execute,
+    Action, BodyPatch, Counts, DeadLetterEntry, DiscardedEvents, LetterChange, LetterSurvey, Observer, Operation,
+    OrderFailure, RunMode, Selection, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::array::file;
 use super::jobs::{Job, JobView, Jobs};
 use super::pass::{Feed, Pass, PassEnd};
+use super::scans::{LetterScan, LetterScans, ListAge, RemovingObserver};
 use crate::admin::api::Problem;
 use crate::admin::api::requester::{Permission, Requester, require};
 use crate::admin::audit::dead_letters::{CountingObserver, audited};
@@ -25,6 +26,8 @@ use crate::admin::events::record_discards;
 
 /// Time for which a client waits for another pass to end. A pass through 100,000 dead letters takes longer.
 const TURN: Duration = Duration::from_secs(15);
+/// Number of entries that a list from memory hands over at a time.
+const WINDOW: usize = 1000;
 
 /// Operators' access to the dead letters.
 pub struct DeadLetterService {
@@ -34,23 +37,21 @@ pub struct DeadLetterService {
     limits: Limits,
     /// Serializes passes within this process, so that they do not compete at the broker.
     turn: Semaphore,
+    /// Scans for lists.
+    scans: LetterScans,
     /// Replays and discards.
     pub jobs: Jobs,
     /// Cancelled when the process stops.
     stop: CancellationToken,
 }
 
-/// Dead letters that match a selection: how many there are of each kind, and a page of them.
+/// Dead letters that match a selection.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct DeadLetterSurvey {
-    /// Groups, largest first.
-    pub groups: Vec<DeadLetterGroup>,
-    /// Number of dead letters in groups beyond these.
-    pub beyond: u64,
-    /// Entries of the page, newest first.
-    pub entries: Vec<DeadLetterEntry>,
-    /// Number of all that match.
-    pub total: u64,
+    /// Groups and a page of the matches.
+    pub found: LetterSurvey,
+    /// Age, unless it is as of the request.
+    pub age: Option<ListAge>,
 }
 
 /// Result of a pass that changed nothing.
@@ -62,23 +63,30 @@ pub struct Collected {
     pub more: bool,
     /// Number of matches seen; of a list, at most one more than requested.
     pub matched: u64,
+    /// Age, unless it is as of the request.
+    pub age: Option<ListAge>,
 }
 
 impl DeadLetterService {
     /// Creates an access to this queue; event bodies are decoded within these limits.
     pub fn new(queue: Arc<dyn DeadLetterQueue>, store: Arc<dyn Store>, limits: Limits) -> Self {
         let (stop, turn) = (CancellationToken::new(), Semaphore::new(1));
-        Self { queue, store, limits, turn, jobs: Jobs::default(), stop }
+        Self { queue, store, limits, turn, scans: LetterScans::new(), jobs: Jobs::default(), stop }
     }
 
-    /// Starts a list of at most this number of dead letters.
-    pub(super) fn list(self: &Arc<Self>, selection: Selection, most: Option<usize>) -> Pass {
-        self.begin(self.operation(selection, Action::List, most), None, TURN)
+    /// Starts a list of at most this number of dead letters: from the last scan if the queue has not changed since, else
+    /// from a new one.
+    pub(super) async fn list(self: &Arc<Self>, selection: Selection, most: Option<usize>) -> Result<Pass, Problem> {
+        require(Permission::Look)?;
+        match self.current().await {
+            Some(scan) => Ok(self.recall(scan, selection, most)),
+            None => Ok(self.begin(self.operation(selection, Action::List, most), None, TURN)),
+        }
     }
 
     /// Returns the matching dead letters as a file, CSV or JSON, sent while they are read.
     pub async fn export(self: &Arc<Self>, selection: Selection, is_csv: bool) -> Result<Response, Problem> {
-        file(self.list(selection, None), is_csv).await
+        file(self.list(selection, None).await?, is_csv).await
     }
 
     /// Returns the first matching dead letters; with full messages if `action` shows them, counting all that match if it
@@ -89,7 +97,15 @@ impl DeadLetterService {
         action: Action,
         most: usize,
     ) -> Result<Collected, Problem> {
-        let enough = matches!(action, Action::List | Action::Show).then_some(most + 1);
+        match action {
+            Action::List => self.glance(&selection, None, most).await,
+            Action::Change(change, RunMode::DryRun) => self.glance(&selection, Some(change), most).await,
+            action => self.read(selection, action, most).await,
+        }
+    }
+
+    async fn read(self: &Arc<Self>, selection: Selection, action: Action, most: usize) -> Result<Collected, Problem> {
+        let enough = matches!(action, Action::Show).then_some(most + 1);
         let operation = self.operation(selection, action, enough);
         let mut pass = self.begin(operation, None, TURN);
         let mut entries = Vec::new();
@@ -98,42 +114,100 @@ impl DeadLetterService {
             entries.extend(window.into_iter().take(room));
         }
         let matched = pass.end().await?.matched;
-        Ok(Collected { more: matched > most as u64, entries, matched })
+        Ok(Collected { more: matched > most as u64, entries, matched, age: None })
     }
 
-    /// Returns the first dead letters that a predicate selects.
-    pub async fn select(
+    async fn glance(
         self: &Arc<Self>,
+        selection: &Selection,
+        change: Option<LetterChange>,
         most: usize,
-        is_wanted: impl Fn(&DeadLetterEntry) -> bool,
-    ) -> Result<Vec<DeadLetterEntry>, Problem> {
-        let (mut pass, mut found) = (self.list(Selection::default(), None), Vec::new());
-        while let Some(window) = pass.next().await {
-            let room = most - found.len();
-            found.extend(window.into_iter().filter(&is_wanted).take(room));
+    ) -> Result<Collected, Problem> {
+        let (scan, age) = self.look().await?;
+        let index = scan.index();
+        let (mut entries, next) = index.matching(selection, 0, most);
+        let mut matched = (entries.len() + usize::from(next.is_some())) as u64;
+        if let Some(change) = change {
+            entries = entries.into_iter().map(|entry| entry.with(change.rehearsed())).collect();
+            matched = index.count(selection);
         }
-        pass.end().await?;
-        Ok(found)
+        Ok(Collected { entries, more: next.is_some(), matched, age })
+    }
+
+    /// Returns the first dead letters that have an id which begins with this text, and their age.
+    pub async fn find(
+        self: &Arc<Self>,
+        id: &str,
+        most: usize,
+    ) -> Result<(Vec<DeadLetterEntry>, Option<ListAge>), Problem> {
+        let (scan, age) = self.look().await?;
+        let found = scan.index().with_id(id, most);
+        Ok((found, age))
     }
 
     /// Counts what matches by reason, organization and error, and returns a page of it, newest first.
     pub async fn survey(
         self: &Arc<Self>,
-        selection: Selection,
+        selection: &Selection,
         skipped: usize,
         most: usize,
     ) -> Result<DeadLetterSurvey, Problem> {
-        let mut pass = self.list(selection, None);
-        let (mut groups, mut newest) = (Groups::default(), NewestEntries::new(skipped.saturating_add(most)));
-        while let Some(window) = pass.next().await {
-            for entry in window {
-                groups.add(&entry);
-                newest.add(entry);
+        let (scan, age) = self.look().await?;
+        let found = scan.index().survey(selection, skipped, most);
+        Ok(DeadLetterSurvey { found, age })
+    }
+
+    async fn look(self: &Arc<Self>) -> Result<(Arc<LetterScan>, Option<ListAge>), Problem> {
+        require(Permission::Look)?;
+        let asked = Instant::now();
+        let scan = self.scans.look(asked, || self.scan()).await?;
+        let age = scan.age(asked);
+        Ok((scan, age))
+    }
+
+    /// Starts a scan for lists, unless one is in progress.
+    fn scan(self: &Arc<Self>) {
+        let Some(scan) = self.scans.begin() else { return };
+        let service = Arc::clone(self);
+        tokio::spawn(async move {
+            let operation = Operation {
+                selection: Selection::default(),
+                action: Action::List,
+                most: None,
+                limits: service.limits,
+                by: None,
+            };
+            let mut pass = service.begin_permitted(operation, None, TURN, Ok(()));
+            while let Some(window) = pass.next().await {
+                service.scans.add(&scan, window, pass.total());
             }
-        }
-        pass.end().await?;
-        let (total, beyond) = (newest.seen(), groups.beyond);
-        Ok(DeadLetterSurvey { groups: groups.sorted(), beyond, entries: newest.page(skipped), total })
+            service.scans.end(&scan, pass.end().await.map(|_| ()));
+            let ended = Arc::downgrade(&scan);
+            drop(scan);
+            service.scans.forget_idle(ended).await;
+        });
+    }
+
+    /// Returns the last scan of many if the queue has not changed since.
+    async fn current(&self) -> Option<Arc<LetterScan>> {
+        let latest = self.scans.known().latest.filter(|latest| latest.is_resting())?;
+        let ready = self.queue.ready().await.ok()?;
+        latest.is_still_whole(ready).then_some(latest)
+    }
+
+    /// Starts a list of what a scan has found.
+    fn recall(self: &Arc<Self>, scan: Arc<LetterScan>, selection: Selection, most: Option<usize>) -> Pass {
+        let stop = self.stop.child_token();
+        let stopped = stop.clone();
+        Pass::begin(None, stop, async move |mut feed: Feed| {
+            let (mut from, mut left) = (Some(0), most.unwrap_or(usize::MAX));
+            while let Some(place) = from.filter(|_| left > 0 && !stopped.is_cancelled()) {
+                let (window, next) = scan.index().matching(&selection, place, WINDOW.min(left));
+                (from, left) = (next, left - window.len());
+                feed.hand_over(window).await;
+            }
+            Ok(Counts { stopped: stopped.is_cancelled(), ..Counts::default() })
+        })
     }
 
     /// Starts a replay of one dead letter with another body, in the background.
@@ -201,11 +275,23 @@ impl DeadLetterService {
     }
 
     fn begin(self: &Arc<Self>, operation: Operation, job: Option<Arc<Job>>, patience: Duration) -> Pass {
+        let permitted = permitted(&operation.action);
+        self.begin_permitted(operation, job, patience, permitted)
+    }
+
+    fn begin_permitted(
+        self: &Arc<Self>,
+        operation: Operation,
+        job: Option<Arc<Job>>,
+        patience: Duration,
+        permitted: Result<(), Problem>,
+    ) -> Pass {
         let stop = job.as_ref().map_or_else(|| self.stop.child_token(), |job| job.stop.clone());
         let (service, stopped) = (Arc::clone(self), stop.clone());
-        let (permitted, requester) = (permitted(&operation.action), Requester::current());
+        let requester = Requester::current();
         Pass::begin(job, stop, async move |mut feed: Feed| {
-            let mut counting = CountingObserver::new(&mut feed);
+            let mut removing = RemovingObserver::new(&service.scans, &mut feed);
+            let mut counting = CountingObserver::new(&mut removing);
             let mut discarded = DiscardedEvents::new(&mut counting);
             let end = match permitted {
                 Ok(()) => service.run(&operation, &mut discarded, &stopped, patience).await,

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::filter::FilterForm;
-use super::list::{CheckBoxes, table};
+use super::list::{CheckBoxes, aged, table};
+use crate::admin::api::dead_letters::ListAge;
 use crate::admin::page::text;
 
 /// Returns the verb for buttons and headings.
@@ -28,6 +29,8 @@ pub(crate) struct DryRunForm<'a> {
     pub count: u64,
     /// First of the matching dead letters.
     pub entries: &'a [DeadLetterEntry],
+    /// Age of the preview, unless it is as of the request.
+    pub age: Option<&'a ListAge>,
 }
 
 /// Renders the confirmation page.
@@ -37,6 +40,7 @@ pub(crate) fn confirm(it: &DryRunForm<'_>) -> Markup {
         h1 { (verb(it.act)) " " (many) "?" }
         @if it.count == 0 {
             p class="empty" role="status" { "No matching dead letters." }
+            @if let Some(age) = it.age { (aged(age, it.now)) }
             p class="actions" { a class="button" href="/dead-letters" { "Back" } }
         } @else {
             p {
@@ -53,6 +57,7 @@ pub(crate) fn confirm(it: &DryRunForm<'_>) -> Markup {
             }
             p class="hint" { "The same as a command: " code { (text::visible(&it.filter.command(it.act.as_str()))) } }
             h2 { "Preview" }
+            @if let Some(age) = it.age { (aged(age, it.now)) }
             @if it.count > it.entries.len() as u64 { p { "Showing the first " (it.entries.len()) " of " (text::count(it.count)) ":" } }
             (table(it.entries, it.now, CheckBoxes::Left))
         }

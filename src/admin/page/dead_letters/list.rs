@@ -7,8 +7,8 @@ use maud::{Markup, html};
 
 use super::filter::FilterForm;
 use super::jobs;
-use crate::admin::api::dead_letters::DeadLetterSurvey;
 use crate::admin::api::dead_letters::jobs::JobView;
+use crate::admin::api::dead_letters::{DeadLetterSurvey, ListAge};
 use crate::admin::page::layout::SignIn;
 use crate::admin::page::{badge, link, text, words};
 
@@ -42,20 +42,38 @@ pub(crate) fn letters(it: &DeadLetterList<'_>) -> Markup {
     html! {
         h1 { "Dead letters" }
         p class="hint" { "Failed events, kept unchanged until you replay or discard them. Replaying never creates duplicates." }
-        @if it.survey.total == 0 && !is_filtered {
+        @if let Some(age) = &it.survey.age { (aged(age, it.now)) }
+        @if it.survey.found.total == 0 && !is_filtered && it.survey.age.is_none() {
             p class="empty good" role="status" { "No dead letters." }
         } @else {
-            @if !it.survey.groups.is_empty() && it.page == 1 {
+            @if !it.survey.found.groups.is_empty() && it.page == 1 {
                 section aria-labelledby="groups" {
                     h2 id="groups" { "By reason, organization and error" }
-                    ul class="cards" { @for (reason, groups) in by_reason(&it.survey.groups) { li { (card(reason, &groups, it)) } } }
-                    @if it.survey.beyond > 0 { p { (text::counted(it.survey.beyond, "dead letter", "dead letters")) " of further groups not shown; use the filter." } }
+                    ul class="cards" { @for (reason, groups) in by_reason(&it.survey.found.groups) { li { (card(reason, &groups, it)) } } }
+                    @if it.survey.found.beyond > 0 { p { (text::counted(it.survey.found.beyond, "dead letter", "dead letters")) " of further groups not shown; use the filter." } }
                 }
             }
             details class="narrow" open[is_filtered] { summary { "Filter" } (it.filter.form()) }
             (list(it))
         }
         (jobs::jobs(it.jobs, it.now))
+    }
+}
+
+/// Renders the age of what is shown.
+pub(crate) fn aged(age: &ListAge, now: Timestamp) -> Markup {
+    let ListAge { at, took, read, total } = *age;
+    html! {
+        p class="hint" role="status" {
+            @if let Some(took) = took {
+                "As of " (text::moment(at, now)) ". Reading " (text::counted(total, "dead letter", "dead letters"))
+                " takes " (took.as_secs().max(1)) " s, so the list is read anew at most every "
+                (age.interval().unwrap_or_default().as_secs().max(1)) " s."
+                @if read < total { " Only the oldest " (text::count(read)) " of " (text::count(total)) " are shown." }
+            } @else {
+                "Reading: the oldest " (text::count(read)) " of " (text::count(total)) " dead letters so far."
+            }
+        }
     }
 }
 
@@ -129,11 +147,11 @@ fn by_reason(groups: &[DeadLetterGroup]) -> Vec<(Option<&str>, Vec<&DeadLetterGr
 }
 
 fn list(it: &DeadLetterList<'_>) -> Markup {
-    let total = it.survey.total;
+    let total = it.survey.found.total;
     html! {
         section aria-labelledby="list" {
             h2 id="list" { (text::counted(total, "dead letter", "dead letters")) @if total > 1 { ", newest first" } }
-            @if it.survey.entries.is_empty() {
+            @if it.survey.found.entries.is_empty() {
                 p class="empty" role="status" { "No matching dead letters" @if it.page > 1 { " on this page" } "." }
                 @if it.page > 1 { p class="actions" { a class="button" href=(it.filter.address("/dead-letters", &[])) { "Newest" } } }
             } @else {
@@ -143,7 +161,7 @@ fn list(it: &DeadLetterList<'_>) -> Markup {
                     (it.filter.hidden())
                     @for pick in it.picks.iter().filter(|pick| !is_shown(it, pick)) { input type="hidden" name="pick" value=(pick); }
                     @if it.session.may_change() { (tools(it)) }
-                    (table(&it.survey.entries, it.now, if it.session.may_change() { CheckBoxes::Shown(it.picks) } else { CheckBoxes::Left }))
+                    (table(&it.survey.found.entries, it.now, if it.session.may_change() { CheckBoxes::Shown(it.picks) } else { CheckBoxes::Left }))
                     (pager(it))
                 }
             }
@@ -152,7 +170,7 @@ fn list(it: &DeadLetterList<'_>) -> Markup {
 }
 
 fn is_shown(it: &DeadLetterList<'_>, pick: &str) -> bool {
-    it.survey.entries.iter().any(|entry| entry.letter_id == pick)
+    it.survey.found.entries.iter().any(|entry| entry.letter_id == pick)
 }
 
 fn tools(it: &DeadLetterList<'_>) -> Markup {
@@ -168,8 +186,8 @@ fn tools(it: &DeadLetterList<'_>) -> Markup {
 
 /// Renders the buttons to other pages. They are buttons of the form, so that what is selected stays selected.
 fn pager(it: &DeadLetterList<'_>) -> Markup {
-    let (first, total) = ((it.page - 1) * PER_PAGE, it.survey.total);
-    let last = first + it.survey.entries.len();
+    let (first, total) = ((it.page - 1) * PER_PAGE, it.survey.found.total);
+    let last = first + it.survey.found.entries.len();
     let to = |page: usize, word: &str| html! { button formaction="/dead-letters" name="page" value=(page) { (word) } };
     html! {
         @if total > PER_PAGE as u64 {
@@ -186,7 +204,7 @@ fn all_that_match(it: &DeadLetterList<'_>) -> Markup {
     let filter = it.filter.or_all();
     html! {
         p class="actions" {
-            span { "All " (text::count(it.survey.total)) ":" }
+            span { "All " (text::count(it.survey.found.total)) ":" }
             @if it.session.may_change() {
                 a class="button" href=(filter.address("/dead-letters/confirm", &[("act", "replay")])) { "Replay all…" }
                 @if it.session.may_discard() {

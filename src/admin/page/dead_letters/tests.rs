@@ -1,15 +1,38 @@
 //! Pages about dead letters: what they select, and what they offer to whom.
 
-use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterChange, OperationResult};
+use std::time::Duration;
+
+use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, LetterChange, LetterSurvey, OperationResult};
 use handoffd_engine::workflow::{Outcome, Phase, Status};
 
 use super::filter::FilterForm;
 use super::list::{DeadLetterList, letters};
 use super::one::{OneDeadLetter, one};
 use super::result::{Completion, JobProgress, course, is_settled};
-use crate::admin::api::dead_letters::DeadLetterSurvey;
+use crate::admin::api::dead_letters::{DeadLetterSurvey, ListAge};
 use crate::admin::page::layout::SignIn;
 use crate::admin::page::tests::{at, entry, failed};
+
+fn survey_of(found: LetterSurvey) -> DeadLetterSurvey {
+    DeadLetterSurvey { found, age: None }
+}
+
+#[test]
+fn a_list_that_is_older_than_its_request_or_incomplete_shows_it() {
+    let filter = FilterForm::default();
+    let drawn = |took, read| {
+        let age = ListAge { at: at(), took, read, total: 100_000 };
+        let survey = DeadLetterSurvey { age: Some(age), ..survey_of(LetterSurvey::default()) };
+        let list = letters(&list_of(&survey, &filter, SignIn::Operator)).0;
+        assert!(!list.contains("empty good"), "nothing may seem to be well before all is read: {list}");
+        list
+    };
+    assert!(drawn(None, 2000).contains("Reading: the oldest 2,000 of 100,000 dead letters so far."));
+    let took = Some(Duration::from_secs(12));
+    let old = drawn(took, 100_000);
+    assert!(old.contains("Reading 100,000 dead letters takes 12 s") && old.contains("at most every 132 s."), "{old}");
+    assert!(drawn(took, 2000).contains("Only the oldest 2,000 of 100,000 are shown."));
+}
 
 #[test]
 fn customer_text_is_shown_only_on_request() {
@@ -25,7 +48,7 @@ fn dead_letters_are_selected_by_their_own_ids() {
     let nameless = DeadLetterEntry { letter_id: "dl_2".to_owned(), event_id: None, ..entry() };
     let entries = [entry(), nameless];
     let filter = FilterForm::default();
-    let survey = DeadLetterSurvey { entries: entries.to_vec(), total: 2, ..DeadLetterSurvey::default() };
+    let survey = survey_of(LetterSurvey { entries: entries.to_vec(), total: 2, ..LetterSurvey::default() });
     let drawn = letters(&list_of(&survey, &filter, SignIn::Operator)).0;
     for id in ["dl_1", "dl_2"] {
         assert!(drawn.contains(&format!(r#"type="checkbox" name="pick" value="{id}""#)), "{drawn}");
@@ -46,7 +69,7 @@ fn every_group_has_a_handle_and_readers_have_no_buttons() {
         first: None,
         last: None,
     };
-    let survey = DeadLetterSurvey { groups: vec![group], beyond: 0, entries: vec![entry()], total: 1 };
+    let survey = survey_of(LetterSurvey { groups: vec![group], beyond: 0, entries: vec![entry()], total: 1 });
     let filter = FilterForm::default();
     let buttons = |session| {
         let drawn = letters(&list_of(&survey, &filter, session)).0;
@@ -72,7 +95,7 @@ fn every_group_has_a_handle_and_readers_have_no_buttons() {
 
 #[test]
 fn a_selection_is_kept_across_pages() {
-    let survey = DeadLetterSurvey { entries: vec![entry()], total: 250, ..DeadLetterSurvey::default() };
+    let survey = survey_of(LetterSurvey { entries: vec![entry()], total: 250, ..LetterSurvey::default() });
     let filter = FilterForm::parse("organization=org_acme").expect("a filter");
     let picks = ["dl_1", "dl_9"].map(str::to_owned);
     let page = list_of(&survey, &filter, SignIn::Operator);

@@ -31,6 +31,8 @@ const MOST: usize = PER_PAGE;
 const LAST_PAGE: usize = 1000;
 /// Refresh interval in seconds while a job runs.
 const EVERY: u8 = 1;
+/// The same while the dead letters are being read.
+const READING: u8 = 2;
 /// The same for a job with many results, whose events are all looked up.
 const SELDOM: u8 = 5;
 
@@ -43,16 +45,19 @@ pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): Ra
         _ => Some(1),
     };
     let number = number.ok_or_else(|| page.unclear("expected page=1 to page=1000; narrow the list by a filter"))?;
-    let survey = page.parts.letters.survey(selection, (number - 1) * PER_PAGE, PER_PAGE).await;
+    let survey = page.parts.letters.survey(&selection, (number - 1) * PER_PAGE, PER_PAGE).await;
+    let survey = survey.map_err(|problem| page.refused(&problem))?;
     let body = drawn(&DeadLetterList {
         now: Timestamp::now(),
         filter: &filter,
         session: page.session(),
-        survey: &survey.map_err(|problem| page.refused(&problem))?,
+        survey: &survey,
         page: number,
         picks: &page.picks(&query)?,
         jobs: &page.parts.letters.jobs.list(),
     });
+    let is_read = survey.age.is_none_or(|age| age.took.is_some());
+    let body = if is_read { body } else { living(Refresh::Every(READING), &body) };
     Ok(page.answer(PageTab::DeadLetters, "Dead letters", &body))
 }
 
@@ -77,11 +82,13 @@ pub(super) async fn show(State(page): State<Arc<PageState>>, RawQuery(query): Ra
     }
     let wanted = form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "content" && value == "shown");
     let action = if wanted { Action::Show } else { Action::List };
-    let Some(entry) = page.collect(selection, action).await?.entries.into_iter().next() else {
-        return Err(page.fault(
-            PageTab::DeadLetters,
-            &Problem::not_found("No such dead letter; it may have been replayed or discarded.".to_owned()),
-        ));
+    let found = page.collect(selection, action).await?;
+    let Some(entry) = found.entries.into_iter().next() else {
+        let detail = match &found.age {
+            None => "No such dead letter; it may have been replayed or discarded.".to_owned(),
+            Some(age) => format!("No such dead letter found; {}.", age.in_words()),
+        };
+        return Err(page.fault(PageTab::DeadLetters, &Problem::not_found(detail)));
     };
     let session = page.session();
     let body = one(&OneDeadLetter { now: Timestamp::now(), session, filter: &filter, entry: &entry });
@@ -98,6 +105,7 @@ pub(super) async fn confirm(State(page): State<Arc<PageState>>, RawQuery(query):
         filter: &filter,
         count: found.matched,
         entries: &found.entries,
+        age: found.age.as_ref(),
     });
     Ok(page.answer(PageTab::DeadLetters, verb(act), &body))
 }

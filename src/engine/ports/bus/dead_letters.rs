@@ -18,6 +18,9 @@ pub trait DeadLetterQueue: Send + Sync {
     /// Opens the queue. Only one operator can have it open: while another has, this waits, and reports that through
     /// `notice`.
     async fn open(&self, notice: Notice<'_>) -> Result<Box<dyn DeadLetters>, DeadLetterError>;
+
+    /// Returns the number of dead letters that no operator has taken.
+    async fn ready(&self) -> Result<u64, DeadLetterError>;
 }
 
 /// Callback that shows a message to the operator.
