@@ -2,12 +2,14 @@
 # A private RabbitMQ for tests and for the demo: its own ports, data and epmd, removed when it is stopped.
 #
 #   broker.sh ensure               installs Debian's rabbitmq-server if it is missing, without starting it
-#   broker.sh start DIR            starts a node with all its state under DIR and prints its AMQP URL
+#   broker.sh start DIR [PEER]     starts a node with all its state under DIR and prints its AMQP URL; with PEER, the DIR
+#                                  of a running node, it joins that node's cluster
 #   broker.sh stop DIR             stops the node and its epmd
 #   broker.sh ctl DIR ARGUMENTS... runs rabbitmqctl on it
 #   broker.sh run -- COMMAND...    runs a command with a node, given to it in AMQP_URL and HANDOFFD_TEST_AMQP_URL
 #
-# `start` on a DIR used before restarts the same node, with the same data and ports.
+# `start` on a DIR used before restarts the same node, with the same data, ports and cluster. HANDOFFD_BROKER_SETTINGS
+# holds further lines of rabbitmq.conf for the first start.
 # The node stops by itself when the process HANDOFFD_BROKER_OWNER (a pid) ends, or after 30 minutes
 # (HANDOFFD_BROKER_LIFE, in seconds, 0 for no limit); with HANDOFFD_BROKER_TEMPORARY=yes DIR is removed too.
 # HANDOFFD_BROKER_ROOT is the root folder of another system whose RabbitMQ is started instead of this system's, as
@@ -21,11 +23,11 @@ START_LIMIT=120
 main() {
   case "${1:-}" in
     ensure) ensure ;;
-    start) start "${2:?usage: broker.sh start DIR}" ;;
+    start) start "${2:?usage: broker.sh start DIR [PEER]}" "${3:-}" ;;
     stop) stop "${2:?usage: broker.sh stop DIR}" ;;
     ctl) shift; ctl "$@" ;;
     run) shift; [ "${1:-}" = "--" ] && shift; run "$@" ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 }
 
@@ -80,12 +82,33 @@ start() {
   mkdir -p "$1"
   local dir; dir=$(cd "$1" && pwd)
   [ -f "$dir/ports" ] || pick_ports >"$dir/ports"
+  [ -f "$dir/settings" ] || printf '%s\n' "${HANDOFFD_BROKER_SETTINGS:-}" >"$dir/settings"
+  [ -z "${2:-}" ] || [ -f "$dir/peer" ] || join "$dir" "$2"
   prepare "$dir"
+  # Mnesia dumps its state into the working directory.
+  cd "$dir"
   setsid "${INSIDE[@]}" "$SERVER_HOME/rabbitmq-server" >>"$dir/out" 2>&1 </dev/null &
   echo $! >"$dir/group"
   watch_over "$dir" "$!"
   await_up "$dir"
   echo "amqp://guest:guest@127.0.0.1:$RABBITMQ_NODE_PORT/%2f"
+}
+
+# Nodes of a cluster find each other by one epmd and trust each other by one cookie.
+join() {
+  local dir=$1 peer=$2 amqp dist epmd
+  read -r amqp dist _ <"$dir/ports"
+  read -r _ _ epmd <"$peer/ports"
+  echo "$amqp $dist $epmd" >"$dir/ports"
+  mkdir -p "$dir/home"
+  cp -p "$peer/home/.erlang.cookie" "$dir/home/"
+  node_name "$peer" >"$dir/peer"
+}
+
+node_name() {
+  local amqp
+  read -r amqp _ _ <"$1/ports"
+  echo "handoffd-$amqp@localhost"
 }
 
 # Isolates everything that a node would otherwise share with another node or with the system's.
@@ -97,8 +120,11 @@ prepare() {
   printf '[].\n' >"$dir/enabled_plugins"
   # The smallest disk alarm, so that a nearly full disk does not block a test; quiet logs.
   printf 'disk_free_limit.absolute = 1MB\nlog.file.level = warning\nlog.console = false\n' >"$dir/rabbitmq.conf"
+  cat "$dir/settings" >>"$dir/rabbitmq.conf"
+  [ ! -f "$dir/peer" ] || printf 'cluster_formation.classic_config.nodes.1 = %s\n' "$(cat "$dir/peer")" >>"$dir/rabbitmq.conf"
   export HOME=$dir/home
-  export RABBITMQ_NODENAME="handoffd-$amqp@localhost"
+  RABBITMQ_NODENAME=$(node_name "$dir")
+  export RABBITMQ_NODENAME
   export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$amqp RABBITMQ_DIST_PORT=$dist
   export ERL_EPMD_PORT=$epmd ERL_EPMD_ADDRESS=127.0.0.1
   export RABBITMQ_MNESIA_BASE=$dir/mnesia RABBITMQ_LOG_BASE=$dir/log
@@ -207,14 +233,19 @@ end_node() {
 }
 
 # epmd makes itself a daemon outside the node's process group. It refuses to end while a node is registered, so it is
-# found by its port.
+# found by its port. The last node of a cluster ends it.
 end_epmd() {
+  [ -z "$(of_epmd beam.smp "$1")" ] || return 0
   local pid
-  for pid in $(pgrep -x epmd 2>/dev/null); do
+  for pid in $(of_epmd epmd "$1"); do kill "$pid" 2>/dev/null || true; done
+}
+
+# Prints the processes of this name that use the epmd of a port.
+of_epmd() {
+  local pid
+  for pid in $(pgrep -x "$1" 2>/dev/null); do
     # A process that ends meanwhile, or belongs to another user, can't be read.
-    if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "ERL_EPMD_PORT=$1"; then
-      kill "$pid" 2>/dev/null || true
-    fi
+    if { tr '\0' '\n' <"/proc/$pid/environ"; } 2>/dev/null | grep -qx "ERL_EPMD_PORT=$2"; then echo "$pid"; fi
   done
 }
 

@@ -2,7 +2,8 @@
 # A private PostgreSQL for tests: its own port, socket and data, removed when it is stopped.
 #
 #   postgres.sh ensure               installs Debian's postgresql if it is missing, without creating a cluster
-#   postgres.sh start DIR            starts a cluster with all its state under DIR and prints its URL
+#   postgres.sh start DIR [PRIMARY]  starts a cluster with all its state under DIR and prints its URL; with PRIMARY, the DIR
+#                                    of a running one, as its streaming standby
 #   postgres.sh stop DIR             stops the cluster
 #   postgres.sh run -- COMMAND...    runs a command with a cluster, given to it in HANDOFFD_TEST_POSTGRES_URL
 #
@@ -18,10 +19,10 @@ START_LIMIT=60
 main() {
   case "${1:-}" in
     ensure) ensure ;;
-    start) start "${2:?usage: postgres.sh start DIR}" ;;
+    start) start "${2:?usage: postgres.sh start DIR [PRIMARY]}" "${3:-}" ;;
     stop) stop "${2:?usage: postgres.sh stop DIR}" ;;
     run) shift; [ "${1:-}" = "--" ] && shift; run "$@" ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 }
 
@@ -61,10 +62,8 @@ start() {
   local dir; dir=$(cd "$1" && pwd)
   as_server
   [ "${#AS[@]}" -eq 0 ] || chown postgres "$dir"
-  if [ ! -f "$dir/data/PG_VERSION" ]; then
-    "${AS[@]}" "$home/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$dir/data" >"$dir/initdb.log" 2>&1 ||
-      { cat "$dir/initdb.log" >&2; fail "initdb failed"; }
-  fi
+  [ -f "$dir/data/PG_VERSION" ] || create "$dir" "$home" "${2:-}" >"$dir/create.log" 2>&1 ||
+    { cat "$dir/create.log" >&2; fail "the cluster could not be created"; }
   [ -f "$dir/port" ] || free_port >"$dir/port"
   [ -f "$dir/settings" ] || echo "${HANDOFFD_POSTGRES_SETTINGS:-}" >"$dir/settings"
   # A killed server leaves its lock files, and a pid that nobody has reaped yet looks alive.
@@ -75,6 +74,15 @@ start() {
   watch_over "$dir" "$(cat "$dir/group")"
   await_up "$dir" "$home"
   echo "postgres://postgres@127.0.0.1:$(cat "$dir/port")/postgres?sslmode=disable"
+}
+
+create() {
+  local dir=$1 home=$2 primary=$3
+  if [ -n "$primary" ]; then
+    "${AS[@]}" "$home/pg_basebackup" --no-sync -c fast -R -h 127.0.0.1 -p "$(cat "$primary/port")" -U postgres -D "$dir/data"
+  else
+    "${AS[@]}" "$home/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$dir/data"
+  fi
 }
 
 # Starts the server in a process group of its own, so that a test can kill all of it at once.
