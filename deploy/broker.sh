@@ -122,7 +122,7 @@ prepare() {
   printf 'disk_free_limit.absolute = 1MB\nlog.file.level = warning\nlog.console = false\n' >"$dir/rabbitmq.conf"
   cat "$dir/settings" >>"$dir/rabbitmq.conf"
   [ ! -f "$dir/peer" ] || printf 'cluster_formation.classic_config.nodes.1 = %s\n' "$(cat "$dir/peer")" >>"$dir/rabbitmq.conf"
-  export HOME=$dir/home
+  export HOME=$dir/home ERL_CRASH_DUMP=$dir/erl_crash.dump
   RABBITMQ_NODENAME=$(node_name "$dir")
   export RABBITMQ_NODENAME
   export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 RABBITMQ_NODE_PORT=$amqp RABBITMQ_DIST_PORT=$dist
