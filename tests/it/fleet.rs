@@ -1,6 +1,7 @@
 //! Several workers on one PostgreSQL and one broker.
 
 mod bench;
+mod failover;
 mod handing_over;
 mod lost;
 mod operators;

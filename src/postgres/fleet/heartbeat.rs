@@ -274,7 +274,7 @@ impl Heartbeat {
     /// Reads again what operators have set, if it has changed. The heartbeat does not wait for it.
     fn refresh(&mut self, revision: i64) {
         let is_refreshing = self.refreshing.as_ref().is_some_and(|refreshing| !refreshing.is_finished());
-        if is_refreshing || self.fleet.applied.try_lock().is_ok_and(|applied| *applied >= revision) {
+        if is_refreshing || self.fleet.applied.try_lock().is_ok_and(|applied| *applied == revision) {
             return;
         }
         let (fleet, host) = (self.fleet.clone(), self.host.clone());

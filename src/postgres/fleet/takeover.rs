@@ -72,10 +72,12 @@ async fn take(
     Ok(())
 }
 
-/// Reads what operators have set, up to this change at least. Returns false if the store fails.
+/// Reads what operators have set, if this is not the change that was read last. Returns false if the store fails.
+///
+/// The number may also be lower than the last one: a standby that has taken over may not have the last changes.
 pub(super) async fn read_changes(fleet: &PostgresFleet, host: &dyn FleetHost, revision: i64) -> bool {
     let mut applied = fleet.applied.lock().await;
-    if *applied >= revision {
+    if *applied == revision {
         return true;
     }
     let is_read = host.refresh().await;

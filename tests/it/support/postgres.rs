@@ -50,6 +50,20 @@ impl Postgres {
         Self { directory, url }
     }
 
+    /// Starts a streaming standby of this cluster.
+    pub fn standby(&self) -> Self {
+        let directory = tempfile::tempdir().expect("a folder for PostgreSQL");
+        let folders = [directory.path(), self.directory.path()].map(|path| path.to_str().expect("a plain path"));
+        let url = script(&["start", folders[0], folders[1]], "");
+        Self { directory, url }
+    }
+
+    /// Makes a standby the primary.
+    pub async fn promote(&self) {
+        let promoted = client(&self.url).await.query_one("SELECT pg_promote()", &[]).await.expect("a promotion");
+        assert!(promoted.get::<_, bool>(0));
+    }
+
     /// Log of the server.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).expect("a log")
