@@ -3,6 +3,8 @@
 //! The preview walks through the workflow itself: each step gets the receipt that a healthy environment would give, and
 //! once more each receipt by which an environment shows a peculiarity.
 
+use std::time::Duration;
+
 use handoffd_engine::event::{Body, Event, IncidentId, Resolution};
 use handoffd_engine::workflow::{
     Decision, Fit, Memory, NoteForm, Progress, Receipt, SessionEntry, SessionState, Settings, Step, Time, apply,
@@ -85,7 +87,7 @@ impl<'a> Preview<'a> {
     }
 
     fn next(&self) -> Option<Step> {
-        let time = Time { now: Timestamp::UNIX_EPOCH, first_seen: Timestamp::UNIX_EPOCH, attempts: 1 };
+        let time = Time { now: Timestamp::UNIX_EPOCH, age: Duration::ZERO, attempts: 1 };
         match decide(self.event, self.settings, &self.memory, &self.progress, time) {
             Decision::Call(step) => Some(step),
             Decision::WaitForHandoff(_) | Decision::Finish(_) | Decision::Refuse(_) => None,

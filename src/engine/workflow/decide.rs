@@ -220,8 +220,10 @@ fn nothing_to_close_reason(memory: &Memory) -> Option<Reason> {
 }
 
 fn await_handoff(settings: &Settings, time: Time) -> Option<Decision> {
-    let until = time.first_seen.saturating_add(settings.resolution_wait).ok()?;
-    (time.now < until).then_some(Decision::WaitForHandoff(Some(until)))
+    // Counted from the first try: the event may have waited in its organization's queue for longer, and its handoff may
+    // have been put behind it by a broker that refused the copy.
+    let left = settings.resolution_wait.checked_sub(time.age).filter(|left| !left.is_zero())?;
+    Some(Decision::WaitForHandoff(Some(time.now.saturating_add(left).ok()?)))
 }
 
 fn closing_method(settings: &Settings, memory: &Memory) -> Closing {

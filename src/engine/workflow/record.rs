@@ -22,7 +22,7 @@ pub struct Record {
     pub session_id: Option<SessionId>,
     /// First 16 bytes of the body's digest, in hex. The same key with another body causes a warning.
     pub body_digest: String,
-    /// Time at which a worker first received the event; `retry.max_age` and `resolution_wait` count from here.
+    /// Time at which a worker first received the event.
     pub first_seen: Timestamp,
     /// Number of attempts.
     pub attempts: u32,

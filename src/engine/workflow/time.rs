@@ -1,5 +1,7 @@
 //! Time as the workflow sees it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 /// Time and attempt at which a decision is made.
@@ -7,8 +9,8 @@ use jiff::Timestamp;
 pub struct Time {
     /// Current time.
     pub now: Timestamp,
-    /// Time at which a worker first received the event.
-    pub first_seen: Timestamp,
+    /// Time since the event first had to wait, without the time spent waiting for its organization.
+    pub age: Duration,
     /// Number of this attempt, from 1.
     pub attempts: u32,
 }

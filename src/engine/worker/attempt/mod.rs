@@ -343,7 +343,7 @@ impl Attempt<'_> {
     }
 
     fn time(&self) -> Time {
-        Time { now: self.worker.now(), first_seen: self.record.first_seen, attempts: self.record.attempts }
+        Time { now: self.worker.now(), age: self.age.now(), attempts: self.record.attempts }
     }
 
     pub(super) fn failed_attempt(&self) -> FailedAttempt {

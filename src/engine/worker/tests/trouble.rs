@@ -80,6 +80,27 @@ async fn the_message_counts_its_attempts_when_the_store_panics_too() {
     assert_eq!(headers["x-handoffd-event-id"], "evt_1");
 }
 
+/// An organization's queue may have waited for long, and a broker that refused a handoff has put it behind its
+/// resolution.
+#[tokio::test]
+async fn a_resolution_of_an_unknown_session_waits_from_its_first_try_not_from_its_arrival() {
+    let rig = rig();
+    let old = "2026-11-22T10:00:00Z";
+    let body = || {
+        r#"{"event":"session.resolved","event_id":"evt_1","organization_id":"org_acme",
+            "timestamp":"2026-11-22T10:15:00Z","data":{"session_id":"ses_unknown"}}"#
+            .to_owned()
+    };
+    let end = rig.process(envelope(&[(FIRST_SEEN, old)]), body()).await;
+    assert_eq!(rung_and_attempts(&end), (0, "0"));
+    let tried = envelope(&[(FIRST_SEEN, old), (AGE, "119000")]);
+    assert_eq!(rung_and_attempts(&rig.process(tried, body()).await).0, 0);
+    let tried = envelope(&[(FIRST_SEEN, old), (AGE, "120000")]);
+    assert_eq!(rig.process(tried, body()).await, MessageEnd::Acked);
+    let outcomes = rig.broker.outcomes.lock().unwrap();
+    assert!(outcomes[0].contains(".resolution.skipped") && outcomes[0].contains("no_incident"), "{outcomes:?}");
+}
+
 #[tokio::test]
 async fn a_failing_store_spends_no_attempt_and_never_dead_letters_the_event() {
     let rig = rig();

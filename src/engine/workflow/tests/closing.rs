@@ -87,9 +87,9 @@ fn not_resolved_is_skipped_for_every_session() {
 #[test]
 fn an_unknown_session_is_awaited_for_resolution_wait_and_no_longer() {
     let long = settings_with(|it| it.resolution_wait = std::time::Duration::from_secs(600));
-    let at = |seconds| Time { now: early().first_seen + std::time::Duration::from_secs(seconds), ..early() };
+    let at = |seconds| Time { age: std::time::Duration::from_secs(seconds), ..early() };
     let decided = |seconds| decide(&resolution(|_| {}), &long, &Memory::default(), &Progress::default(), at(seconds));
-    assert_eq!(decided(599), Decision::WaitForHandoff(Some(at(600).now)));
+    assert_eq!(decided(599), Decision::WaitForHandoff(Some(early().now + std::time::Duration::from_secs(1))));
     assert_eq!(reason(&decided(600)), Some(Reason::NoIncident));
 }
 
