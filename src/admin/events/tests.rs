@@ -298,3 +298,19 @@ async fn events_are_browsed_by_organization_session_and_time() {
     let some = EventFilter { after: Some(at(5)), before: Some(at(8)), ..none() };
     assert_eq!(found(some).await, ["evt_skipped", "evt_dead", "evt_queued"]);
 }
+
+/// The worker's knowledge is newer than the record, and both are read for a list.
+#[tokio::test]
+async fn an_event_that_worker_and_store_know_is_listed_once_as_the_worker_knows_it() {
+    let (all, letters, names) = (stocked().await, Letters::default(), names());
+    let note =
+        |minute| QueuedNote { kind: Kind::Handoff, session_id: "ses_1".into(), received: at(minute), moved: None };
+    // A replayed event, and one that a process began which has ended.
+    all.1.restore(vec![(key("evt_dead"), note(9)), (key("evt_begun"), note(9))]);
+    let sources = sources(&all, &letters, &names);
+    let page = browse(&sources, &EventFilter::default(), None, 50).await.unwrap();
+    for id in ["evt_dead", "evt_begun"] {
+        let listed: Vec<_> = page.events.iter().filter(|it| it.answer.event_id.as_deref() == Some(id)).collect();
+        assert_eq!(listed.iter().map(|it| it.answer.state).collect::<Vec<_>>(), [EventState::Waiting], "{id}");
+    }
+}

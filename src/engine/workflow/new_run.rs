@@ -43,7 +43,7 @@ mod tests {
     use super::*;
     use crate::event::Kind;
     use crate::workflow::samples::at;
-    use crate::workflow::{Outcome, Progress, Status};
+    use crate::workflow::{Outcome, Progress, Status, StepName};
 
     const NINE: &str = "2026-11-22T09:00:00Z";
     const TEN: &str = "2026-11-22T10:00:00Z";
@@ -79,6 +79,27 @@ mod tests {
         assert_eq!(kinds(&life), [MilestoneKind::Received, MilestoneKind::Dead, MilestoneKind::Replayed]);
         assert_eq!(life.milestones[1].reason.as_deref(), Some("invalid_event"));
         assert_eq!(life.milestones[2].by.as_deref(), Some("token (ann)"));
+    }
+
+    #[test]
+    fn a_new_run_keeps_the_requests_and_a_redelivery_is_no_second_replay() {
+        let request = HistoryEntry {
+            at: at(NINE),
+            attempt: 1,
+            step: StepName::PostIncident,
+            elapsed_ms: 80,
+            status: Some(400),
+            code: None,
+            error: None,
+            request_id: None,
+        };
+        let replay = ReplayMark { at: at(NOON), by: None };
+        let dead = Record { history: vec![request.clone()], ..dead() };
+        let (life, requests) = new_run(Some(dead.clone()), Some(replay.clone()));
+        assert_eq!(requests, dead.history);
+        let (again, requests) =
+            new_run(Some(Record { life: life.clone(), phase: Phase::InHand, ..dead }), Some(replay));
+        assert_eq!((again, requests), (life, vec![request]));
     }
 
     #[test]

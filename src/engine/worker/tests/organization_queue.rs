@@ -6,10 +6,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::rig::{Mood, Rig, envelope, handoff, key, rig};
-use crate::event::Envelope;
+use crate::event::{Envelope, Kind};
 use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
 use crate::ports::destination::Unavailable;
+use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::{Change, Store};
+use crate::worker::event_tracker::EventStage;
 use crate::workflow::{Phase, Record, Remedy};
 
 fn messages(events: &[&str]) -> Vec<QueuedMessage> {
@@ -174,4 +176,15 @@ async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
         "published again, it starts over"
     );
     assert_eq!(rig.asked(), asked + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_before_a_start_is_known_after_it() {
+    let rig = rig();
+    let received = rig.worker.now();
+    let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_1".into(), received, moved: None };
+    rig.store.write(vec![Change::Queued(key("evt_1"), note)]).await.unwrap();
+    run_for(&rig, Vec::new(), Duration::from_secs(1)).await;
+    let known = rig.worker.tracker.get(&key("evt_1")).expect("the event of the note");
+    assert_eq!((known.stage, known.received), (EventStage::Queued, Some(received)));
 }
