@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile scale dead-letters simulate-seeds crash compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -80,6 +80,12 @@ simulate-seeds: ## simulates N=20000 seeded runs of the whole worker with broker
 
 crash: ## kills the worker at every point between two effects, and proves that the disk comes before the ack
 	@bash tests/crash.sh
+
+cluster: ## kills, cuts off and restarts nodes of a RabbitMQ cluster of three under load, and checks each event; FILTER=partition
+	@bash deploy/broker.sh ensure
+	@bash deploy/postgres.sh ensure
+	$(CARGO) test --test it --no-run
+	@cargo test --quiet --test it cluster::$(FILTER) -- --ignored --nocapture --test-threads 1
 
 compat: ## runs the broker tests on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
 	@VERSIONS="$(VERSIONS)" FILTER="$(FILTER)" MIRROR="$(MIRROR)" bash tests/compat.sh

@@ -82,7 +82,7 @@ impl Supervisor {
 
     /// Serves a line until it breaks or the bus closes.
     async fn hold(&self, link: Arc<Link>, care: &mut Caution) {
-        info!(broker = %self.options.place(), "connected to the broker");
+        info!(broker = %self.options.place(), node = %link.reached().address, "connected to the broker");
         let context = Arc::new(ConsumeContext {
             link: link.clone(),
             options: self.options.clone(),

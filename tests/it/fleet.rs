@@ -9,3 +9,5 @@ mod outages;
 mod rolling;
 mod sharing;
 mod woken;
+
+pub use bench::owns;

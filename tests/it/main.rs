@@ -4,6 +4,7 @@
 
 mod ack_order;
 mod blocked;
+mod cluster;
 mod commands;
 mod config;
 mod contract_table;

@@ -12,9 +12,13 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use tokio::time::timeout;
 
 /// Longer than any step of a test takes on a busy machine, including a broker's restart.
 pub const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Longest wait for a node to open a connection.
+const NODE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Private RabbitMQ node. Stopped when dropped, and by its own watchdog if this process is killed.
 pub struct Broker {
@@ -25,9 +29,16 @@ pub struct Broker {
 impl Broker {
     /// Starts a node; takes seconds.
     pub fn start() -> Self {
+        Self::start_with("", None)
+    }
+
+    /// Starts a node with further lines of `rabbitmq.conf`, in the cluster of another one if there is one.
+    pub fn start_with(settings: &str, peer: Option<&Self>) -> Self {
         let directory = tempfile::tempdir().expect("a folder for the broker");
-        let url = start(directory.path());
-        Self { directory, url }
+        let mut arguments = vec!["start", directory.path().to_str().expect("a plain path")];
+        arguments.extend(peer.map(|peer| peer.directory.path().to_str().expect("a plain path")));
+        let url = finished(command(&arguments).env("HANDOFFD_BROKER_SETTINGS", settings));
+        Self { directory, url: url.trim().to_owned() }
     }
 
     /// URL of the broker that several tests share: `HANDOFFD_TEST_AMQP_URL`, else one that this process starts and
@@ -42,6 +53,12 @@ impl Broker {
                 url
             })
         })
+    }
+
+    /// Name of the node in its cluster.
+    pub fn name(&self) -> String {
+        let ports = std::fs::read_to_string(self.directory.path().join("ports")).expect("its ports");
+        format!("handoffd-{}@localhost", ports.split(' ').next().expect("a port"))
     }
 
     /// AMQP URL, unchanged by a restart.
@@ -88,7 +105,8 @@ impl Broker {
 
     /// Restarts the node with the same data on the same ports.
     pub fn restart(&self) {
-        assert_eq!(start(self.directory.path()), self.url);
+        let started = script(&["start", self.directory.path().to_str().expect("a plain path")]);
+        assert_eq!(started.trim(), self.url);
     }
 
     /// Stops the node cleanly.
@@ -135,14 +153,13 @@ fn threads_of(group: &str) -> Vec<String> {
     threads.filter_map(|thread| stat(&thread)).map(|[state, ..]| state).filter(|state| state != "Z").collect()
 }
 
-fn start(directory: &Path) -> String {
-    script(&["start", &directory.display().to_string()]).trim().to_owned()
+fn script(arguments: &[&str]) -> String {
+    finished(&mut command(arguments))
 }
 
-fn script(arguments: &[&str]) -> String {
-    let output =
-        command(arguments).stdout(Stdio::piped()).stderr(Stdio::inherit()).output().expect("deploy/broker.sh runs");
-    assert!(output.status.success(), "broker.sh {arguments:?} failed");
+fn finished(command: &mut Command) -> String {
+    let output = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).output().expect("deploy/broker.sh runs");
+    assert!(output.status.success(), "{command:?} failed");
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -171,14 +188,29 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects in confirm mode.
-    pub async fn connect(url: &str) -> Self {
-        let properties = ConnectionProperties::default();
-        let connection = Connection::connect(url, properties).await.unwrap();
-        let channel = connection.create_channel().await.unwrap();
-        let confirms = ConfirmSelectOptions::default();
-        channel.confirm_select(confirms).await.unwrap();
-        Self { url: url.to_owned(), connection, channel }
+    /// Connects in confirm mode, to the first of the nodes (separated by commas) that answers.
+    pub async fn connect(urls: &str) -> Self {
+        Self::try_connect(urls).await.expect("a node that answers")
+    }
+
+    /// Connects, or returns the last node's problem.
+    pub async fn try_connect(urls: &str) -> Result<Self, String> {
+        let mut last = "no URL".to_owned();
+        for url in urls.split(',') {
+            match timeout(NODE_LIMIT, Self::connect_to(url)).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) => last = error.to_string(),
+                Err(_) => last = format!("{url} does not answer"),
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(url: &str) -> lapin::Result<Self> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(Self { url: url.to_owned(), connection, channel })
     }
 
     /// Channel for all other operations.
@@ -188,9 +220,20 @@ impl Client {
 
     /// Publishes and waits for the confirm.
     pub async fn publish(&self, exchange: &str, key: &str, body: &[u8], properties: BasicProperties) {
+        assert!(self.try_publish(exchange, key, body, properties).await.unwrap());
+    }
+
+    /// Publishes and waits for the answer; returns true if it is a confirm.
+    pub async fn try_publish(
+        &self,
+        exchange: &str,
+        key: &str,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> lapin::Result<bool> {
         let options = BasicPublishOptions::default();
-        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
-        assert!(confirm.await.unwrap().is_ack());
+        let confirm = self.channel.basic_publish(exchange.into(), key.into(), options, body, properties).await?;
+        Ok(confirm.await?.is_ack())
     }
 
     /// Takes the next message of a queue, waiting for one.

@@ -60,7 +60,9 @@ impl Bus {
         }
         let (queue, [_, exchange]) = (bus.outcomes_queue(), names.exchanges());
         let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        channel.queue_declare(queue.as_str().into(), durable, FieldTable::default()).await.unwrap();
+        // In a cluster a classic queue would be away with its node.
+        let kind = if url.contains(',') { headers(&[("x-queue-type", "quorum")]) } else { FieldTable::default() };
+        channel.queue_declare(queue.as_str().into(), durable, kind).await.unwrap();
         let (bind, none) = (QueueBindOptions::default(), FieldTable::default());
         channel.queue_bind(queue.as_str().into(), exchange.as_str().into(), "#".into(), bind, none).await.unwrap();
         *bus.client.lock().await = Some(client);
@@ -260,11 +262,13 @@ impl Bus {
         self.client.lock().await
     }
 
-    fn outcomes_queue(&self) -> String {
+    /// Queue that receives all outcomes.
+    pub fn outcomes_queue(&self) -> String {
         format!("{}.outcomes-seen", self.names.name)
     }
 
-    fn note(&self, body: &[u8]) {
+    /// Notes customers' texts in a published event, to search logs for them.
+    pub fn note(&self, body: &[u8]) {
         let mut private = self.private.lock().unwrap();
         if private.len() >= PRIVATE_TEXTS {
             return;

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod browser;
 pub mod bus;
 pub mod certificates;
+pub mod cluster;
 pub mod collector;
 pub mod event;
 pub mod files;

@@ -47,7 +47,8 @@ pub fn rig_on(broker: &Broker) -> Plan {
     rig_at(broker.url().to_owned())
 }
 
-fn rig_at(broker: String) -> Plan {
+/// Plan of a rig on the broker at these URLs, separated by commas.
+pub fn rig_at(broker: String) -> Plan {
     Plan { profile: Profile::OpenCx, broker, config: Vec::new(), organization: Vec::new(), others: &[] }
 }
 
