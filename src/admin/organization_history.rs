@@ -20,7 +20,7 @@ pub struct OrganizationHistories {
     all: Mutex<BTreeMap<String, OrganizationHistory>>,
 }
 
-/// Counts of five minutes.
+/// FinishedCounts of five minutes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct EventSlot {
     /// Events that succeeded or were skipped.
@@ -31,7 +31,7 @@ pub(crate) struct EventSlot {
 
 /// Events of an organization that are over since the start of the worker that counts them.
 #[derive(Clone, Copy, Default)]
-struct Counts {
+struct FinishedCounts {
     finished: u64,
     dead: u64,
 }
@@ -41,7 +41,7 @@ struct OrganizationHistory {
     /// Worker whose counters these are; `None` without other workers, or while there is none.
     worker: Option<String>,
     /// Counters of the last reading.
-    last: Counts,
+    last: FinishedCounts,
     /// Slots with their numbers, oldest first; those without a reading are missing.
     slots: VecDeque<(u64, EventSlot)>,
     samples: VecDeque<(Instant, u64)>,
@@ -60,7 +60,7 @@ impl OrganizationHistories {
         let mut before = std::mem::take(&mut *all);
         for view in views {
             let id = &view.organization_id;
-            let counts = Counts { finished: view.finished, dead: view.dead };
+            let counts = FinishedCounts { finished: view.finished, dead: view.dead };
             let mut history = before.remove(id).unwrap_or_else(|| OrganizationHistory::starting(view, counts));
             history.follow(view.worker.as_deref(), counts);
             history.add(counts, slot, now);
@@ -97,20 +97,20 @@ impl OrganizationHistories {
 
 impl OrganizationHistory {
     /// Begins with the first reading. What another worker has counted before is no part of it.
-    fn starting(view: &OrganizationView, counts: Counts) -> Self {
-        let last = if view.blocked_elsewhere.is_some() { counts } else { Counts::default() };
+    fn starting(view: &OrganizationView, counts: FinishedCounts) -> Self {
+        let last = if view.blocked_elsewhere.is_some() { counts } else { FinishedCounts::default() };
         Self { worker: view.worker.clone(), last, ..Self::default() }
     }
 
     /// Goes on with the counters of another worker, which began to count at another time.
-    fn follow(&mut self, worker: Option<&str>, counts: Counts) {
+    fn follow(&mut self, worker: Option<&str>, counts: FinishedCounts) {
         if self.worker.as_deref() != worker {
             (self.worker, self.last) = (worker.map(str::to_owned), counts);
             self.samples.clear();
         }
     }
 
-    fn add(&mut self, counts: Counts, slot: u64, now: Instant) {
+    fn add(&mut self, counts: FinishedCounts, slot: u64, now: Instant) {
         if self.slots.back().is_none_or(|(last, _)| *last != slot) {
             self.slots.push_back((slot, EventSlot::default()));
             if self.slots.len() > SLOTS {
@@ -146,8 +146,8 @@ impl OrganizationHistory {
 mod tests {
     use super::*;
 
-    fn counts(finished: u64, dead: u64) -> Counts {
-        Counts { finished, dead }
+    fn counts(finished: u64, dead: u64) -> FinishedCounts {
+        FinishedCounts { finished, dead }
     }
 
     #[test]
