@@ -22,7 +22,7 @@ const MOST_INDEXED: u64 = 200_000;
 /// Time after which a scan is forgotten that nobody asks for.
 const IDLE: Duration = Duration::from_secs(900);
 /// Time for which a list of many waits for a new scan.
-const PATIENCE: Duration = Duration::from_millis(600);
+const PATIENCE: Duration = Duration::from_millis(300);
 /// Rest after a scan of many, as a multiple of the time that it took.
 const REST: u32 = 10;
 /// Shortest time between two scans of many.
