@@ -102,7 +102,7 @@ impl Worker {
             Ok(decoded) => decoded.map_err(Undecodable::Rejected),
             Err(defect) => Err(Undecodable::Defect(defect)),
         };
-        let message_history = headers::message_history(&delivery.envelope);
+        let message_history = headers::message_history(&delivery.envelope, self.now());
         let span = trace::message(|| headers::trace(&delivery.envelope));
         if let Ok(Decoded::Event(event)) = &decoded {
             trace::identify(&span, event);

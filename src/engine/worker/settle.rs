@@ -68,7 +68,7 @@ impl Worker {
         event: Option<EventName<'_>>,
         why: &'static str,
     ) -> Disposition {
-        let message_history = headers::message_history(&delivery.envelope);
+        let message_history = headers::message_history(&delivery.envelope, self.now());
         let last = self.settings.policy.delays.len().saturating_sub(1);
         let rung = usize::try_from(message_history.refusals).unwrap_or(usize::MAX).min(last);
         let refusals = message_history.refusals.saturating_add(1);

@@ -55,12 +55,13 @@ pub(super) fn replay(envelope: &Envelope) -> Option<ReplayMark> {
 }
 
 /// Reads a message's past from its headers. A dead letter that was moved back manually has none, and starts over.
-pub(super) fn message_history(envelope: &Envelope) -> MessageHistory {
+pub(super) fn message_history(envelope: &Envelope, now: Timestamp) -> MessageHistory {
     let time = |name| envelope.header(name).and_then(|text| text.parse::<Timestamp>().ok());
     let first_seen = time(FIRST_SEEN);
     // Copies in the retry queues keep the header of an earlier dead-lettering; a later first-seen time begins a new
-    // run.
-    if time(DEAD_AT).is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
+    // run. A time in the future is not one of a dead-lettering: every try would begin a new run, for ever.
+    let dead_at = time(DEAD_AT).filter(|dead_at| *dead_at <= now);
+    if dead_at.is_some_and(|dead_at| first_seen.is_none_or(|seen| seen <= dead_at)) {
         return MessageHistory::default();
     }
     let number = |name| envelope.header(name).and_then(|text| text.parse::<u64>().ok());

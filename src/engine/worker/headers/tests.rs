@@ -7,6 +7,7 @@ use crate::workflow::{Fault, Progress, Reason, Remedy, StepName};
 
 const SEEN: &str = "2026-11-22T10:15:00Z";
 const DEAD: &str = "2026-11-22T10:16:01.5Z";
+const NOW: &str = "2026-11-24T08:00:00Z";
 
 fn envelope(headers: &[(&str, &str)]) -> Envelope {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -110,7 +111,7 @@ fn postponed() -> Postponed {
 
 fn read_back(headers: &CopyHeaders) -> MessageHistory {
     let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    message_history(&envelope(&headers))
+    message_history(&envelope(&headers), at(NOW))
 }
 
 #[test]
@@ -165,22 +166,30 @@ fn invalid_headers_are_ignored() {
         ),
     ] {
         let envelope = envelope(&[("x-handoffd-attempts", attempts), ("x-handoffd-first-seen", first_seen)]);
-        assert_eq!(message_history(&envelope), expected, "{attempts} {first_seen}");
+        assert_eq!(message_history(&envelope, at(NOW)), expected, "{attempts} {first_seen}");
     }
-    assert_eq!(message_history(&Envelope::default()), MessageHistory::default());
+    assert_eq!(message_history(&Envelope::default(), at(NOW)), MessageHistory::default());
+}
+
+#[test]
+fn a_dead_lettering_in_the_future_is_none() {
+    let headers = [(ATTEMPTS, "2"), (FIRST_SEEN, SEEN), (AGE, "500"), (DEAD_AT, "9999-12-01T00:00:00Z")];
+    let age = Some(Duration::from_millis(500));
+    let expected = MessageHistory { attempts: 2, first_seen: Some(at(SEEN)), age, ..MessageHistory::default() };
+    assert_eq!(message_history(&envelope(&headers), at(NOW)), expected);
 }
 
 #[test]
 fn a_dead_letter_moved_back_unchanged_starts_over() {
     let headers = for_dead_letter(&refused(), "session.handoff.email");
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    assert_eq!(message_history(&envelope(&headers)), MessageHistory::default());
+    assert_eq!(message_history(&envelope(&headers), at(NOW)), MessageHistory::default());
     // From a retry queue it returns with the counts since, and still has the headers of the old dead-lettering.
     let since = "2026-11-23T08:00:00Z";
     headers.retain(|(name, _)| !matches!(*name, ATTEMPTS | FIRST_SEEN));
     headers.extend([(ATTEMPTS, "2"), (FIRST_SEEN, since)]);
     assert_eq!(
-        message_history(&envelope(&headers)),
+        message_history(&envelope(&headers), at(NOW)),
         MessageHistory { attempts: 2, first_seen: Some(at(since)), ..MessageHistory::default() }
     );
 }
