@@ -121,16 +121,26 @@ impl Browser {
 
     /// Clicks the link with this text.
     pub async fn follow(&self, text: &str) {
-        eventually(&format!("a link {text:?}"), async || self.driver().find(By::PartialLinkText(text)).await.is_ok())
-            .await;
-        self.driver().find(By::PartialLinkText(text)).await.expect("it was there").click().await.expect("a click");
+        self.click_once_there(&format!("a link {text:?}"), || By::PartialLinkText(text)).await;
     }
 
     /// Clicks the button with this text.
     pub async fn press(&self, text: &str) {
         let path = format!("//button[contains(normalize-space(.), '{text}')]");
-        eventually(&format!("a button {text:?}"), async || self.driver().find(By::XPath(&*path)).await.is_ok()).await;
-        self.driver().find(By::XPath(&*path)).await.expect("it was there").click().await.expect("a click");
+        self.click_once_there(&format!("a button {text:?}"), || By::XPath(&*path)).await;
+    }
+
+    /// Clicks an element as soon as there is one. A page that updates itself may replace it before the click.
+    async fn click_once_there(&self, what: &str, by: impl Fn() -> By) {
+        eventually(what, async || {
+            let Ok(element) = self.driver().find(by()).await else { return false };
+            match element.click().await {
+                Ok(()) => true,
+                Err(error) if format!("{error:?}").contains("StaleElementReference") => false,
+                Err(error) => panic!("{what}: {error}"),
+            }
+        })
+        .await;
     }
 
     /// Types into the focused field.
