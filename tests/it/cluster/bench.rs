@@ -29,6 +29,7 @@ pub fn plan(cluster: &Cluster) -> Plan {
 ///
 /// Two workers move events from the inbox in no common order: a resolution waits for the first
 /// handoff of its session, and does not know of a second one that arrives later. One worker keeps the order.
+/// That this alone left cases open in the partition's first runs, with two handoffs, is not shown.
 pub async fn publish_during(rig: &Rig, urls: &str, handoffs: usize, outage: impl Future<Output = ()>) -> Vec<Event> {
     let (over, mut ends) = tokio::sync::oneshot::channel();
     let publish = async {
