@@ -20,7 +20,7 @@ pub struct OrganizationHistories {
     all: Mutex<BTreeMap<String, OrganizationHistory>>,
 }
 
-/// FinishedCounts of five minutes.
+/// Counts of five minutes.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(crate) struct EventSlot {
     /// Events that succeeded or were skipped.

@@ -1,43 +1,26 @@
-//! Operations on dead letters: the action of each, and the number of dead letters that it covered.
+//! Operations on dead letters: the action of each, and the dead letters that it covered.
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
-use handoffd_engine::dead_letters::{
-    Action, DeadLetterEntry, LetterChange, Observer, Operation, OperationResult, RunMode, Selection,
-};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, LetterChange, Operation, RunMode, Selection};
+use handoffd_engine::event::EventKey;
 
 use super::AuditAction;
 
-/// Observer that counts what an operation has changed or shown, also if it fails later.
-pub struct CountingObserver<'a> {
-    /// Observer that gets the same.
-    inner: &'a mut dyn Observer,
+/// Effect of an operation so far, also if it fails later.
+#[derive(Default)]
+pub struct OperationTally {
     /// Number of dead letters changed or shown.
     pub count: u64,
+    /// Events whose dead letters were discarded.
+    pub discarded: Vec<EventKey>,
 }
 
-impl<'a> CountingObserver<'a> {
-    /// Counts for this observer.
-    pub fn new(inner: &'a mut dyn Observer) -> Self {
-        Self { inner, count: 0 }
-    }
-}
-
-#[async_trait]
-impl Observer for CountingObserver<'_> {
-    async fn room(&mut self) {
-        self.inner.room().await;
-    }
-
-    fn looked_at(&mut self, count: u64, total: u64) {
-        self.inner.looked_at(count, total);
-    }
-
-    fn entry(&mut self, entry: DeadLetterEntry) {
-        let changed = matches!(entry.result, Some(OperationResult::Replayed | OperationResult::Discarded));
-        self.count += u64::from(changed || entry.message.is_some());
-        self.inner.entry(entry);
+impl OperationTally {
+    /// Adds an entry that the operation has reported.
+    pub fn add(&mut self, entry: &DeadLetterEntry) {
+        self.count += u64::from(entry.has_left() || entry.message.is_some());
+        self.discarded.extend(entry.discarded_event());
     }
 }
 

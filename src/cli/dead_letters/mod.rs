@@ -11,8 +11,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use handoffd_engine::dead_letters::{
-    Action, BodyChange, BodyPatch, Counts, DiscardedEvents, LetterChange, Operation, OrderFailure, RunMode,
-    SelectionError, SelectionText, execute,
+    Action, BodyChange, BodyPatch, Counts, EntryWatch, LetterChange, Operation, OrderFailure, RunMode, SelectionError,
+    SelectionText, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
@@ -25,7 +25,7 @@ use self::page::{EntryPrinter, OutputFormat};
 use super::audit::{report_discards, report_operation};
 use super::remote::user;
 use super::shell::{CommandError, FAILED, block_on, confirmed, print_status};
-use crate::admin::audit::dead_letters::{CountingObserver, audited};
+use crate::admin::audit::dead_letters::{OperationTally, audited};
 use crate::admin::audit::{Identity, operator};
 use crate::app;
 use crate::config::Config;
@@ -128,14 +128,12 @@ async fn work(config: &Config, order: Order) -> Result<(), CommandError> {
     let queue = RabbitDeadLetterQueue::new(app::bus_options(config));
     let mut letters = open(&queue, &stop).await?;
     let mut page = EntryPrinter::begin(order.form, &order.operation);
-    let mut counting = CountingObserver::new(&mut page);
-    let mut discarded = DiscardedEvents::new(&mut counting);
-    let done = execute(&mut *letters, &order.operation, &mut discarded, &stop).await;
-    let discarded = discarded.events;
-    let count = counting.count;
+    let mut tally = OperationTally::default();
+    let mut watched = EntryWatch::new(&mut page, |entry| tally.add(entry));
+    let done = execute(&mut *letters, &order.operation, &mut watched, &stop).await;
     page.end();
-    report_operation(config, &order.operation, count).await;
-    report_discards(config, &discarded).await;
+    report_operation(config, &order.operation, tally.count).await;
+    report_discards(config, &tally.discarded).await;
     if let Some(warning) = letters.warning() {
         print_status(format_args!("warning: {warning}"));
     }

@@ -86,6 +86,18 @@ impl DeadLetterEntry {
         one_begins([Some(&self.letter_id), self.event_id.as_deref(), self.session_id.as_deref()], id)
     }
 
+    /// Returns true if an operation has taken it out of the queue.
+    pub fn has_left(&self) -> bool {
+        matches!(self.result, Some(OperationResult::Replayed | OperationResult::Discarded))
+    }
+
+    /// Returns the event that an operation has discarded; `None` if it has not, or if the event could not be read.
+    pub fn discarded_event(&self) -> Option<EventKey> {
+        let (organization, event) = (self.organization_id.as_deref()?, self.event_id.as_deref()?);
+        let key = EventKey { organization_id: organization.into(), event_id: event.into() };
+        (self.result == Some(OperationResult::Discarded)).then_some(key)
+    }
+
     /// Returns the entry with the result of an operation.
     #[must_use]
     pub fn with(self, fate: OperationResult) -> Self {

@@ -1,7 +1,5 @@
 //! Dead letters by reason, organization and error. Pure.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -32,44 +30,6 @@ pub struct DeadLetterGroup {
     pub last: Option<Timestamp>,
 }
 
-/// Groups being counted.
-#[derive(Default, Debug)]
-pub struct Groups {
-    groups: BTreeMap<String, DeadLetterGroup>,
-    /// Number of dead letters in further groups, of which only the number is known.
-    pub beyond: u64,
-}
-
-impl Groups {
-    /// Counts a dead letter.
-    pub fn add(&mut self, entry: &DeadLetterEntry) {
-        let handle = group_of(entry);
-        if self.groups.len() >= MOST_GROUPS && !self.groups.contains_key(&handle) {
-            self.beyond += 1;
-            return;
-        }
-        let group = self.groups.entry(handle.clone()).or_insert_with(|| DeadLetterGroup {
-            handle,
-            reason: entry.reason.clone(),
-            organization_id: entry.organization_id.clone(),
-            error: entry.error.as_deref().map(normalized),
-            count: 0,
-            first: entry.dead_at,
-            last: None,
-        });
-        group.count += 1;
-        group.first = group.first.into_iter().chain(entry.dead_at).min();
-        group.last = group.last.max(entry.dead_at);
-    }
-
-    /// Returns the groups, largest first.
-    pub fn sorted(self) -> Vec<DeadLetterGroup> {
-        let mut groups: Vec<DeadLetterGroup> = self.groups.into_values().collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-        groups
-    }
-}
-
 /// Returns the handle of the group that a dead letter belongs to. What could not be read is a value like any other, so
 /// that foreign and unreadable messages can be selected too.
 pub(super) fn group_of(entry: &DeadLetterEntry) -> String {
@@ -96,36 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn letters_are_grouped_by_reason_organization_and_normalized_error() {
-        let mut groups = Groups::default();
-        let refused = |id| entry(Some("org_acme"), Some("rejected_by_dynamics"), Some(id));
-        let [first, last] = ["2026-11-22T10:15:00Z", "2026-11-22T10:16:00Z"].map(|at| at.parse().ok());
-        groups.add(&DeadLetterEntry { dead_at: last, ..refused("No queue 11111111-1111-1111-1111-111111111111.") });
-        groups.add(&DeadLetterEntry { dead_at: first, ..refused("No queue 22222222-2222-2222-2222-222222222222.") });
-        groups.add(&refused("No owner."));
-        groups.add(&entry(Some("org_other"), Some("rejected_by_dynamics"), Some("No owner.")));
-        groups.add(&entry(None, None, None));
-        let sorted = groups.sorted();
-        assert_eq!(sorted.iter().map(|group| group.count).collect::<Vec<_>>(), [2, 1, 1, 1]);
-        assert_eq!((sorted[0].error.as_deref(), sorted[0].first, sorted[0].last), (Some("No queue …."), first, last));
-        let foreign = sorted.iter().find(|group| group.reason.is_none()).expect("the foreign one");
-        assert_eq!(foreign.handle, group_of(&entry(None, None, None)));
-    }
-
-    #[test]
     fn a_missing_value_differs_from_an_empty_one() {
         let handles = [entry(None, None, None), entry(Some(""), None, None), entry(None, Some(""), None)];
         let handles = handles.map(|entry| group_of(&entry));
         assert!(handles[0] != handles[1] && handles[1] != handles[2] && handles[0] != handles[2], "{handles:?}");
-    }
-
-    #[test]
-    fn groups_are_bounded() {
-        let mut groups = Groups::default();
-        for n in 0..MOST_GROUPS + 7 {
-            groups.add(&entry(Some(&format!("org_{n}")), None, None));
-        }
-        groups.add(&entry(Some("org_0"), None, None));
-        assert_eq!((groups.beyond, groups.sorted()[0].count), (7, 2));
     }
 }

@@ -234,7 +234,9 @@ impl GroupCount {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Groups, NewestEntries};
+    use std::cmp::Reverse;
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::workflow::Reason;
 
@@ -275,6 +277,73 @@ mod tests {
         ]
     }
 
+    /// Groups of these entries, by handle.
+    fn grouped(entries: &[DeadLetterEntry]) -> Vec<DeadLetterGroup> {
+        let handles: BTreeSet<String> = entries.iter().map(group_of).collect();
+        let group = |handle: String| {
+            let of_it: Vec<_> = entries.iter().filter(|entry| group_of(entry) == handle).collect();
+            DeadLetterGroup {
+                reason: of_it[0].reason.clone(),
+                organization_id: of_it[0].organization_id.clone(),
+                error: of_it[0].error.as_deref().map(normalized),
+                count: of_it.len() as u64,
+                first: of_it.iter().filter_map(|entry| entry.dead_at).min(),
+                last: of_it.iter().filter_map(|entry| entry.dead_at).max(),
+                handle,
+            }
+        };
+        handles.into_iter().map(group).collect()
+    }
+
+    #[test]
+    fn letters_are_grouped_by_reason_organization_and_normalized_error() {
+        let of = |organization: Option<&str>, reason: Option<&str>, error: Option<&str>| {
+            let [organization_id, reason, error] = [organization, reason, error].map(|text| text.map(str::to_owned));
+            DeadLetterEntry { organization_id, reason, error, ..DeadLetterEntry::default() }
+        };
+        let refused = |id| of(Some("org_acme"), Some("rejected_by_dynamics"), Some(id));
+        let [first, last] = ["2026-11-22T10:15:00Z", "2026-11-22T10:16:00Z"].map(|at| at.parse().ok());
+        let mut index = LetterIndex::default();
+        index.add(DeadLetterEntry { dead_at: last, ..refused("No queue 11111111-1111-1111-1111-111111111111.") });
+        index.add(DeadLetterEntry { dead_at: first, ..refused("No queue 22222222-2222-2222-2222-222222222222.") });
+        index.add(refused("No owner."));
+        index.add(of(Some("org_other"), Some("rejected_by_dynamics"), Some("No owner.")));
+        index.add(of(None, None, None));
+        let sorted = index.survey(&Selection::default(), 0, 0).groups;
+        assert_eq!(sorted.iter().map(|group| group.count).collect::<Vec<_>>(), [2, 1, 1, 1]);
+        assert_eq!((sorted[0].error.as_deref(), sorted[0].first, sorted[0].last), (Some("No queue …."), first, last));
+        let foreign = sorted.iter().find(|group| group.reason.is_none()).expect("the foreign one");
+        assert_eq!(foreign.handle, group_of(&of(None, None, None)));
+    }
+
+    #[test]
+    fn pages_are_newest_first() {
+        let times = ["2026-11-22T10:01:00Z", "2026-11-22T10:03:00Z", "2026-11-22T10:02:00Z", "2026-11-22T10:03:00Z"];
+        let mut index = LetterIndex::default();
+        for (n, dead_at) in times.into_iter().map(|at| at.parse().ok()).chain([None]).enumerate() {
+            index.add(DeadLetterEntry { letter_id: n.to_string(), dead_at, ..DeadLetterEntry::default() });
+        }
+        let page = |skipped, most| {
+            let found = index.survey(&Selection::default(), skipped, most);
+            assert_eq!(found.total, 5);
+            found.entries.into_iter().map(|entry| entry.letter_id).collect::<Vec<_>>()
+        };
+        assert_eq!(page(0, 2), ["3", "1"]);
+        assert_eq!(page(2, 2), ["2", "0"]);
+        assert_eq!(page(4, 2), ["4"], "one without a time is last");
+    }
+
+    #[test]
+    fn groups_beyond_those_that_are_listed_are_counted() {
+        let mut index = LetterIndex::default();
+        for n in (0..MOST_GROUPS + 7).chain([0]) {
+            let organization_id = Some(format!("org_{n}"));
+            index.add(DeadLetterEntry { organization_id, ..DeadLetterEntry::default() });
+        }
+        let found = index.survey(&Selection::default(), 0, 0);
+        assert_eq!((found.beyond, found.groups[0].count), (7, 2));
+    }
+
     #[test]
     fn the_index_answers_as_a_scan_does() {
         let index = index(0..200);
@@ -282,19 +351,15 @@ mod tests {
             let matching: Vec<_> = (0..200).map(entry).filter(|entry| selection.matches(entry)).collect();
             assert_eq!(index.matching(&selection, 0, 500), (matching.clone(), None), "{selection:?}");
             assert_eq!(index.count(&selection), matching.len() as u64);
-            let (mut groups, mut newest) = (Groups::default(), NewestEntries::new(30));
-            for entry in matching.iter().cloned() {
-                groups.add(&entry);
-                newest.add(entry);
-            }
-            let found = index.survey(&selection, 10, 20);
-            let by_handle = |mut groups: Vec<DeadLetterGroup>| {
-                groups.sort_by(|one, other| one.handle.cmp(&other.handle));
-                groups
-            };
-            assert_eq!(by_handle(found.groups), by_handle(groups.sorted()), "{selection:?}");
+            let mut found = index.survey(&selection, 10, 20);
+            assert!(found.groups.is_sorted_by_key(|group| Reverse(group.count)), "{selection:?}");
+            found.groups.sort_by(|one, other| one.handle.cmp(&other.handle));
+            assert_eq!(found.groups, grouped(&matching), "{selection:?}");
             assert_eq!((found.total, found.beyond), (matching.len() as u64, 0));
-            assert_eq!(found.entries, newest.page(10), "{selection:?}");
+            let mut newest: Vec<_> = matching.into_iter().enumerate().collect();
+            newest.sort_by_key(|(place, entry)| Reverse((entry.dead_at, *place)));
+            let page: Vec<_> = newest.into_iter().map(|(_, entry)| entry).skip(10).take(20).collect();
+            assert_eq!(found.entries, page, "{selection:?}");
         }
         let ids = |found: Vec<DeadLetterEntry>| found.into_iter().map(|it| it.letter_id).collect::<Vec<_>>();
         assert_eq!(ids(index.with_id("EVT_19", 50)).len(), 10, "evt_19, and evt_190 to evt_199 without evt_196");

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::time::timeout_at;
 use tracing::{Instrument, debug, warn};
 
-use super::arrival::{Arrival, LaneTurn, Undecodable, is_current_run};
+use super::arrival::{Arrival, LaneTurn, Undecodable, event_in, is_current_run};
 use super::arrivals::RetriedMessage;
 use super::attempt::digest;
 use super::caught_panic::caught_at_once;
@@ -104,15 +104,13 @@ impl Worker {
         };
         let message_history = headers::message_history(&delivery.envelope, self.now());
         let span = trace::message(|| headers::trace(&delivery.envelope));
-        if let Ok(Decoded::Event(event)) = &decoded {
+        let event = event_in(&decoded);
+        if let Some(event) = event {
             trace::identify(&span, event);
         }
         let first_seen = self.first_seen(&message_history);
-        let event = match &decoded {
-            Ok(Decoded::Event(event)) => Some(&event.key),
-            Ok(Decoded::Split(_)) | Err(_) => None,
-        };
-        let event = event.map(|key| (key.organization_id.clone(), RetriedMessage::new(first_seen, &key.event_id)));
+        let event = event
+            .map(|Event { key, .. }| (key.organization_id.clone(), RetriedMessage::new(first_seen, &key.event_id)));
         let pending = self.pending.register(first_seen, event);
         let tickets = self.tickets(&decoded);
         let claim = slot.as_ref().and_then(LoadSlot::claim).cloned();

@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use handoffd_engine::dead_letters::{DeadLetterEntry, LetterIndex, Observer, OperationResult};
+use handoffd_engine::dead_letters::{DeadLetterEntry, LetterIndex};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::pass::Feed;
 use crate::admin::api::Problem;
 
 /// Number of dead letters above which lists may be older than their requests. Fewer are read in half a second.
@@ -167,36 +165,6 @@ impl LetterScans {
 
     fn lock(&self) -> MutexGuard<'_, KnownScans> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Observer that leaves out of lists what is no longer in the queue.
-pub(super) struct RemovingObserver<'a> {
-    scans: &'a LetterScans,
-    inner: &'a mut Feed,
-}
-
-impl<'a> RemovingObserver<'a> {
-    pub(super) fn new(scans: &'a LetterScans, inner: &'a mut Feed) -> Self {
-        Self { scans, inner }
-    }
-}
-
-#[async_trait]
-impl Observer for RemovingObserver<'_> {
-    async fn room(&mut self) {
-        self.inner.room().await;
-    }
-
-    fn looked_at(&mut self, count: u64, total: u64) {
-        self.inner.looked_at(count, total);
-    }
-
-    fn entry(&mut self, entry: DeadLetterEntry) {
-        if matches!(entry.result, Some(OperationResult::Replayed | OperationResult::Discarded)) {
-            self.scans.remove(&entry.letter_id);
-        }
-        self.inner.entry(entry);
     }
 }
 

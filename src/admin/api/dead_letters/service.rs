@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use handoffd_engine::dead_letters::{
-    Action, BodyPatch, Counts, DeadLetterEntry, DiscardedEvents, LetterChange, LetterSurvey, Observer, Operation,
+    Action, BodyPatch, Counts, DeadLetterEntry, EntryWatch, LetterChange, LetterSurvey, Observer, Operation,
     OrderFailure, RunMode, Selection, execute,
 };
 use handoffd_engine::event::Limits;
@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use super::array::file;
 use super::jobs::{Job, JobView, Jobs};
 use super::pass::{Feed, Pass, PassEnd};
-use super::scans::{LetterScan, LetterScans, ListAge, RemovingObserver};
+use super::scans::{LetterScan, LetterScans, ListAge};
 use crate::admin::api::Problem;
 use crate::admin::api::requester::{Permission, Requester, require};
-use crate::admin::audit::dead_letters::{CountingObserver, audited};
+use crate::admin::audit::dead_letters::{OperationTally, audited};
 use crate::admin::events::record_discards;
 
 /// Time for which a client waits for another pass to end. A pass through 100,000 dead letters takes longer.
@@ -290,16 +290,20 @@ impl DeadLetterService {
         let (service, stopped) = (Arc::clone(self), stop.clone());
         let requester = Requester::current();
         Pass::begin(job, stop, async move |mut feed: Feed| {
-            let mut removing = RemovingObserver::new(&service.scans, &mut feed);
-            let mut counting = CountingObserver::new(&mut removing);
-            let mut discarded = DiscardedEvents::new(&mut counting);
+            let mut tally = OperationTally::default();
+            let mut watched = EntryWatch::new(&mut feed, |entry| {
+                tally.add(entry);
+                if entry.has_left() {
+                    service.scans.remove(&entry.letter_id);
+                }
+            });
             let end = match permitted {
-                Ok(()) => service.run(&operation, &mut discarded, &stopped, patience).await,
+                Ok(()) => service.run(&operation, &mut watched, &stopped, patience).await,
                 Err(problem) => Err(problem),
             };
-            record_discards(&*service.store, &discarded.events, operation.by.as_deref()).await;
+            record_discards(&*service.store, &tally.discarded, operation.by.as_deref()).await;
             if let (Some(requester), Some((action, subject))) = (requester, audited(&operation)) {
-                requester.audit(action, subject, counting.count);
+                requester.audit(action, subject, tally.count);
             }
             feed.flush().await;
             end
