@@ -32,61 +32,51 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     rustls::crypto::ring::default_provider().install_default().expect("the first TLS provider of this process");
-    if arguments.first().is_some_and(|first| first == "bare") {
-        bare::main(&arguments[1..]);
-        return;
-    }
-    if arguments.first().is_some_and(|first| first == "minimum") {
-        minimum::main(&arguments[1..]);
-        return;
-    }
-    let number = |name: &str, default: u64| {
-        std::env::var(name)
-            .ok()
-            .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-    };
-    if arguments.first().is_some_and(|first| first == "fairness") {
-        let latency = Duration::from_millis(number("LATENCY", 75));
-        let (troubled, measured, runs) = (number("TROUBLED", 2000), number("EVENTS", 200), number("RUNS", 3));
-        runtime.block_on(fairness::main(fairness::Extent { troubled, measured, runs, latency }));
-        return;
-    }
-    if arguments.first().is_some_and(|first| first == "flood") {
-        let latency = Duration::from_millis(number("LATENCY", 100));
-        runtime.block_on(flood::main(number("EVENTS", 2500), number("RUNS", 3), latency));
-        return;
-    }
-    if arguments.first().is_some_and(|first| first == "scale") {
-        runtime.block_on(scale::main(scale::Size {
+    let milliseconds = |name, default| Duration::from_millis(number(name, default));
+    match arguments.first().map(String::as_str) {
+        Some("bare") => bare::main(&arguments[1..]),
+        Some("minimum") => minimum::main(&arguments[1..]),
+        Some("fairness") => runtime.block_on(fairness::main(fairness::Extent {
+            troubled: number("TROUBLED", 2000),
+            measured: number("EVENTS", 200),
+            runs: number("RUNS", 3),
+            latency: milliseconds("LATENCY", 75),
+        })),
+        Some("flood") => {
+            runtime.block_on(flood::main(number("EVENTS", 2500), number("RUNS", 3), milliseconds("LATENCY", 100)));
+        }
+        Some("scale") => runtime.block_on(scale::main(scale::Size {
             organizations: number("ORGANIZATIONS", 1000),
             waiting: number("WAITING", 100_000),
             dead: number("DEAD", 100_000),
             events: number("EVENTS", 3000),
             runs: number("RUNS", 3),
-            latency: Duration::from_millis(number("LATENCY", 100)),
-        }));
-        return;
+            latency: milliseconds("LATENCY", 100),
+        })),
+        Some("hostile") => runtime.block_on(hostile::main(number("EVENTS", 50))),
+        Some("profile") => runtime.block_on(profile::main(number("EVENTS", 2000))),
+        _ => runtime.block_on(throughput()),
     }
-    if arguments.first().is_some_and(|first| first == "hostile") {
-        runtime.block_on(hostile::main(number("EVENTS", 50)));
-        return;
-    }
-    if arguments.first().is_some_and(|first| first == "profile") {
-        runtime.block_on(profile::main(number("EVENTS", 2000)));
-        return;
-    }
+}
+
+/// Compares the programs at each number of events and each latency.
+async fn throughput() {
     let runs = number("RUNS", 3);
     let (amounts, latencies) = (numbers("EVENTS", &[10_000]), numbers("LATENCIES", &[0, 100]));
-    runtime.block_on(async {
-        let mut rows = Vec::new();
-        for latency in latencies {
-            for &events in &amounts {
-                let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
-                rows.extend(compare(&scenario, runs).await);
-            }
+    let mut rows = Vec::new();
+    for latency in latencies {
+        for &events in &amounts {
+            let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
+            rows.extend(compare(&scenario, runs).await);
         }
-        println!("\n{}", report::table(&rows));
-    });
+    }
+    println!("\n{}", report::table(&rows));
+}
+
+/// Number in an environment variable.
+fn number(name: &str, default: u64) -> u64 {
+    let number = |text: String| text.parse().unwrap_or_else(|_| panic!("{name} must be a number"));
+    std::env::var(name).map_or(default, number)
 }
 
 /// Numbers in an environment variable, separated by commas.
