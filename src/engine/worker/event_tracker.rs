@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use crate::event::{Event, EventKey, Kind, SessionId};
 use crate::ports::store::queued::QueuedNote;
@@ -20,6 +21,8 @@ const SHARDS: usize = 16;
 pub struct EventTracker {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+    /// Signalled when an event is added to `recent`.
+    queued: Notify,
 }
 
 #[derive(Default)]
@@ -82,6 +85,15 @@ impl EventTracker {
             }
         }
         recent.push_back((now, event.key.clone()));
+        drop(shard);
+        self.queued.notify_one();
+    }
+
+    /// Waits until an event may have to be noted, so that an idle worker does nothing.
+    pub(super) async fn until_queued(&self) {
+        while self.shards.iter().all(|shard| lock(shard).recent.is_empty()) {
+            self.queued.notified().await;
+        }
     }
 
     /// Records that the broker has confirmed an event in its organization's queue. It may have begun, or ended, before.
@@ -178,7 +190,7 @@ impl EventTracker {
 
 impl Default for EventTracker {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new() }
+        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), queued: Notify::new() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -76,7 +76,11 @@ impl Worker {
 
     /// Notes events in the store that wait in their organizations' queues, until it is cancelled. Nothing waits for it.
     pub(super) async fn note_queued(self: Arc<Self>, stopped: CancellationToken) {
-        while timeout(NOTE_INTERVAL, stopped.cancelled()).await.is_err() {
+        let queued = async || {
+            self.tracker.until_queued().await;
+            sleep(NOTE_INTERVAL).await;
+        };
+        while stopped.run_until_cancelled(queued()).await.is_some() {
             let before = self.now().saturating_sub(NOTED_AFTER).unwrap_or(Timestamp::MIN);
             self.note_queued_since(before).await;
         }
