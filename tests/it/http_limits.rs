@@ -4,11 +4,9 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use reqwest::Method;
+use std::time::Duration;
 
 use crate::support::event::{ANOTHER_ORGANIZATION, handoff};
-use crate::support::interface::Api;
 use crate::support::rig::rig;
 use crate::support::worker::http_anew;
 
@@ -35,10 +33,10 @@ async fn clients_that_hold_connections_keep_out_neither_events_nor_others() {
     held.extend((0..SLOW).map(|_| connect(form.to_owned())));
     let flood = Flood::start(&address);
 
-    let api = Api::with_token(&rig.worker(), None);
+    // As a probe: it connects anew each time, for a kept connection may be closed at any moment.
+    let probe = http_anew();
     for _ in 0..10 {
-        // As a probe waits.
-        let live = api.request(Method::GET, "/livez").timeout(std::time::Duration::from_secs(5)).send().await;
+        let live = probe.get(format!("http://{address}/livez")).timeout(Duration::from_secs(5)).send().await;
         assert_eq!(live.expect("an answer in time").status(), 200);
         rig.hand_off(&handoff("email")).await;
         rig.hand_off(&handoff("email").with("/organization_id", ANOTHER_ORGANIZATION)).await;

@@ -1,11 +1,13 @@
 //! Open connections: their number is bounded, in all and for each address, and a new one is never kept waiting.
 //!
 //! Beyond a bound the connection that has been silent longest is closed: of the same address, or of the address with most
-//! connections. So clients that hold connections without using them keep out neither each other nor anyone else.
+//! connections. One that has just been opened comes last: it may still wait for the thread that busy ones occupy. So clients
+//! that hold connections, or keep them busy, keep out neither each other nor anyone else.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const MOST: usize = 512;
 /// Limit of open connections of one address; a proxy needs fewer.
 const MOST_OF_ONE: usize = 64;
+/// Time in which a new connection is not closed for another one before its first request, unless all are as new.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
 
 /// Connections that are open.
 #[derive(Clone, Default)]
@@ -27,8 +31,10 @@ struct OpenConnections {
 
 struct OpenConnection {
     peer: IpAddr,
-    /// Time of its last request, or of its beginning.
-    active: Instant,
+    /// Time of its beginning.
+    opened: Instant,
+    /// Time of its last request, if any.
+    active: Option<Instant>,
     close: CancellationToken,
 }
 
@@ -48,7 +54,7 @@ impl Connections {
         }
         let (id, close) = (all.next, CancellationToken::new());
         all.next += 1;
-        all.open.insert(id, OpenConnection { peer, active: Instant::now(), close: close.clone() });
+        all.open.insert(id, OpenConnection { peer, opened: Instant::now(), active: None, close: close.clone() });
         ConnectionPlace { id, close, all: self.clone() }
     }
 
@@ -61,7 +67,7 @@ impl ConnectionPlace {
     /// Notes that the connection is in use.
     pub(super) fn touch(&self) {
         if let Some(open) = self.all.lock().open.get_mut(&self.id) {
-            open.active = Instant::now();
+            open.active = Some(Instant::now());
         }
     }
 
@@ -92,14 +98,23 @@ impl OpenConnections {
             return None;
         };
         let theirs = self.open.iter().filter(|(_, connection)| connection.peer == of);
-        theirs.min_by_key(|(id, connection)| (connection.active, **id)).map(|(id, _)| *id)
+        theirs.min_by_key(|(id, connection)| (connection.is_new(), connection.last_used(), **id)).map(|(id, _)| *id)
+    }
+}
+
+impl OpenConnection {
+    fn is_new(&self) -> bool {
+        self.active.is_none() && self.opened.elapsed() < FIRST_REQUEST
+    }
+
+    fn last_used(&self) -> Instant {
+        self.active.unwrap_or(self.opened)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
-    use std::time::Duration;
 
     use super::*;
 
@@ -116,7 +131,7 @@ mod tests {
         let all = Connections::default();
         let other = all.admit(address(9));
         let places: Vec<_> = (0..MOST_OF_ONE).map(|_| all.admit(address(1))).collect();
-        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::advance(FIRST_REQUEST).await;
         places[0].touch();
         let newest = all.admit(address(1));
         assert!(is_open(&places[0]) && !is_open(&places[1]) && is_open(&places[2]));
@@ -124,6 +139,22 @@ mod tests {
         drop(newest);
         let again = all.admit(address(1));
         assert!(is_open(&again) && is_open(&places[2]), "a place that was left is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_connection_is_not_closed_for_others_while_busy_ones_delay_it() {
+        let all = Connections::default();
+        let busy: Vec<_> = (0..MOST_OF_ONE).map(|_| all.admit(address(1))).collect();
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            tokio::time::advance(Duration::from_millis(10)).await;
+            waiting.push(all.admit(address(1)));
+            busy.iter().for_each(ConnectionPlace::touch);
+        }
+        assert!(waiting.iter().all(is_open));
+        tokio::time::advance(FIRST_REQUEST).await;
+        _ = all.admit(address(1));
+        assert!(!is_open(&waiting[0]), "it has had its time");
     }
 
     #[tokio::test(start_paused = true)]
