@@ -48,6 +48,20 @@ async fn rig() -> Rig {
     Rig::serving(options(url), url, served(&[ACME])).await
 }
 
+/// A worker that loses an organization lets go of a consumer that is being started. One that stayed would take events that
+/// nobody processes, and nobody could take the organization over.
+#[tokio::test]
+async fn a_consumer_whose_start_is_given_up_does_not_stay() {
+    let mut rig = rig().await;
+    move_numbers(&mut rig, 0..20).await;
+    for limit in (0..10).cycle().take(100).map(Duration::from_millis) {
+        _ = timeout(limit, rig.bus.consume(&acme(), 5)).await;
+    }
+    let queue = rig.options.organization_queue(&acme());
+    eventually("no consumer", async || rig.client.consumers(&queue).await == 0).await;
+    eventually("all events in the queue", async || ready(&rig).await == Some(20)).await;
+}
+
 #[tokio::test]
 async fn moved_messages_are_delivered_complete_and_in_order() {
     let mut rig = rig().await;

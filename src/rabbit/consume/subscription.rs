@@ -5,8 +5,10 @@ use std::time::Duration;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::rabbit::connection::confirm_pool::GOODBYE;
 use crate::rabbit::link::Link;
 use crate::rabbit::refusal;
 
@@ -24,7 +26,7 @@ pub(in crate::rabbit) struct Subscription {
 /// Reason for which a consumer was not started.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::rabbit) enum SubscribeError {
-    /// The broker did not answer in time. Dropping the channel closes it.
+    /// The broker did not answer in time.
     #[error("the broker did not answer `basic.consume` in time")]
     Unanswered,
     /// The broker refused.
@@ -39,7 +41,13 @@ impl Subscription {
         queue: &str,
         prefetch: u16,
     ) -> Result<Self, SubscribeError> {
-        in_time(async { subscribe(&link.organization_channel().await?, queue, prefetch).await }).await
+        let mut starting = StartingChannel { channel: in_time(link.organization_channel()).await?, is_over: false };
+        let subscribed = in_time(subscribe(&starting.channel, queue, prefetch)).await;
+        if subscribed.is_err() {
+            close(&starting.channel).await;
+        }
+        starting.is_over = true;
+        subscribed
     }
 
     /// Starts a consumer of the inbox.
@@ -58,10 +66,30 @@ impl Subscription {
     }
 }
 
-async fn in_time(
-    subscribing: impl Future<Output = lapin::Result<Subscription>>,
-) -> Result<Subscription, SubscribeError> {
-    Ok(timeout(ANSWER_LIMIT, subscribing).await.map_err(|_| SubscribeError::Unanswered)??)
+/// Channel of a consumer that is being started. Closed if the start fails or is given up: lapin keeps a consumer whose
+/// answer nobody awaits any more, and it would take messages that are never settled.
+struct StartingChannel {
+    channel: Channel,
+    is_over: bool,
+}
+
+impl Drop for StartingChannel {
+    fn drop(&mut self) {
+        // Outside of a runtime nothing is consumed any more.
+        if let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) {
+            let channel = self.channel.clone();
+            runtime.spawn(async move { close(&channel).await });
+        }
+    }
+}
+
+async fn close(channel: &Channel) {
+    // A failure means that it is closed already.
+    _ = timeout(GOODBYE, channel.close(200, "OK".into())).await;
+}
+
+async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> Result<T, SubscribeError> {
+    Ok(timeout(ANSWER_LIMIT, answer).await.map_err(|_| SubscribeError::Unanswered)??)
 }
 
 /// Starts a consumer with a unique tag, and with at most `prefetch` unacked messages.
