@@ -28,7 +28,8 @@ pub(super) struct ServerLink(watch::Receiver<LinkState>, Arc<Notify>);
 enum LinkState {
     /// No attempt has ended yet.
     Connecting,
-    Open(Arc<Client>),
+    /// Open connection, and how many have been opened until this one.
+    Open(Arc<Client>, u64),
     Away(ServerFailure),
 }
 
@@ -56,7 +57,7 @@ impl ServerLink {
         let silent = Arc::new(Notify::new());
         let link = Self(link, silent.clone());
         tokio::spawn(async move {
-            let kept = Keeper { connector, role, health, state, silent, reported: false };
+            let kept = Keeper { connector, role, health, state, silent, reported: false, opened: 0 };
             closing.run_until_cancelled(kept.keep_open()).await;
         });
         link
@@ -64,8 +65,13 @@ impl ServerLink {
 
     /// Returns the open connection.
     pub(super) fn client(&self) -> Result<Arc<Client>, ServerFailure> {
+        self.connection().map(|(client, _)| client)
+    }
+
+    /// Returns the open connection with its number, which differs from that of every earlier one.
+    pub(super) fn connection(&self) -> Result<(Arc<Client>, u64), ServerFailure> {
         match &*self.0.borrow() {
-            LinkState::Open(client) => Ok(client.clone()),
+            LinkState::Open(client, number) => Ok((client.clone(), *number)),
             LinkState::Away(failure) => Err(failure.clone()),
             LinkState::Connecting => Err(ServerFailure::new(FailureKind::Unavailable, "connecting to PostgreSQL")),
         }
@@ -85,7 +91,7 @@ impl ServerLink {
 
     /// Waits until the connection is open. Never returns once the store is closing.
     pub(super) async fn opened(&mut self) {
-        if self.0.wait_for(|state| matches!(state, LinkState::Open(_))).await.is_err() {
+        if self.0.wait_for(|state| matches!(state, LinkState::Open(..))).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -100,6 +106,8 @@ struct Keeper {
     silent: Arc<Notify>,
     /// True if the log says that the server is away.
     reported: bool,
+    /// Number of connections opened so far.
+    opened: u64,
 }
 
 impl Keeper {
@@ -148,7 +156,8 @@ impl Keeper {
     }
 
     fn up(&mut self, client: &Arc<Client>) {
-        self.state.send_replace(LinkState::Open(client.clone()));
+        self.opened += 1;
+        self.state.send_replace(LinkState::Open(client.clone(), self.opened));
         if let Some(part) = self.role.part {
             self.health.set(part, None);
         }

@@ -19,6 +19,7 @@ use super::host::{FleetHost, HostedOrganizations};
 use super::member::PostgresFleet;
 use super::statements::{FleetTables, WorkerEntry, WorkerPulse};
 use super::takeover;
+use super::takeover::Revision;
 use super::{reporting, self_stop};
 
 /// Least time between two looks at the fleet.
@@ -86,7 +87,7 @@ impl Heartbeat {
 
     /// Renews the lease once, and acts on what it finds.
     async fn beat(&mut self, sent: Instant) -> Result<(), ServerFailure> {
-        let client = self.fleet.link.client()?;
+        let (client, connection) = self.fleet.link.connection()?;
         // An answer that takes longer than this is too late for the lease.
         let tables = FleetTables { client: &client, limit: self.fleet.options.lease * 7 / 10 };
         let me = self.join(&tables).await?;
@@ -108,7 +109,7 @@ impl Heartbeat {
         self.fleet.renewed(sent);
         {
             let mut state = self.fleet.lock();
-            (state.view.workers, state.view.owners, state.view.revision) = (workers, owners, revision);
+            (state.view.workers, state.view.owners) = (workers, owners);
         }
         self.read_lists(&tables).await?;
         self.reconcile(sent);
@@ -116,7 +117,7 @@ impl Heartbeat {
         self.keep_states(&tables).await?;
         self.move_organizations(me);
         self.release(&tables).await?;
-        self.refresh(revision);
+        self.refresh(Revision { connection, number: revision });
         self.let_go();
         Ok(())
     }
@@ -272,9 +273,9 @@ impl Heartbeat {
     }
 
     /// Reads again what operators have set, if it has changed. The heartbeat does not wait for it.
-    fn refresh(&mut self, revision: i64) {
+    fn refresh(&mut self, revision: Revision) {
         let is_refreshing = self.refreshing.as_ref().is_some_and(|refreshing| !refreshing.is_finished());
-        if is_refreshing || self.fleet.applied.try_lock().is_ok_and(|applied| *applied == revision) {
+        if is_refreshing || self.fleet.applied.try_lock().is_ok_and(|applied| *applied == Some(revision)) {
             return;
         }
         let (fleet, host) = (self.fleet.clone(), self.host.clone());

@@ -24,6 +24,7 @@ use super::listing::{self, FleetWorker};
 use super::self_stop::Pulse;
 use super::shared_reports::{ReportRow, SharedReports};
 use super::statements::FleetTables;
+use super::takeover::Revision;
 use super::view::FleetView;
 
 /// Longest time that leaving may take.
@@ -53,8 +54,8 @@ pub struct PostgresFleet {
     /// Cancelled when the heartbeat ends.
     pub(super) closing: CancellationToken,
     pub(super) pulse: Pulse,
-    /// Number of changes of what operators have set that this worker has read.
-    pub(super) applied: tokio::sync::Mutex<i64>,
+    /// Changes of what operators have set that this worker has read.
+    pub(super) applied: tokio::sync::Mutex<Option<Revision>>,
 }
 
 /// State of the membership.
@@ -106,7 +107,7 @@ impl PostgresFleet {
             is_leaving: AtomicBool::new(false),
             closing: CancellationToken::new(),
             pulse: Pulse::default(),
-            applied: tokio::sync::Mutex::new(-1),
+            applied: tokio::sync::Mutex::new(None),
         }
     }
 

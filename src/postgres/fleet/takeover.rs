@@ -53,11 +53,12 @@ async fn take(
             return Ok(());
         }
     }
-    let client = fleet.link.client()?;
+    let (client, connection) = fleet.link.connection()?;
     let tables = FleetTables { client: &client, limit: LONGEST };
     let Some(term) = tables.take(me, organization, *term).await? else { return Ok(()) };
     // What the last owner wrote, and what operators have set, is read after its term has ended.
-    let (state, revision) = tokio::try_join!(tables.state(organization), tables.revision())?;
+    let (state, number) = tokio::try_join!(tables.state(organization), tables.revision())?;
+    let revision = Revision { connection, number };
     if !read_changes(fleet, host, revision).await || fleet.lock().life != me {
         return Ok(()); // the row is this worker's, or a lost one's; it is taken again
     }
@@ -72,17 +73,26 @@ async fn take(
     Ok(())
 }
 
+/// Number of changes of what operators have set, as read over one connection. What was read over another one says nothing:
+/// it may have been of a primary whose last changes the standby that took over does not have, and one that an operator made
+/// at this worker may not have been counted before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Revision {
+    /// Number of the connection.
+    pub connection: u64,
+    /// Number of changes.
+    pub number: i64,
+}
+
 /// Reads what operators have set, if this is not the change that was read last. Returns false if the store fails.
-///
-/// The number may also be lower than the last one: a standby that has taken over may not have the last changes.
-pub(super) async fn read_changes(fleet: &PostgresFleet, host: &dyn FleetHost, revision: i64) -> bool {
+pub(super) async fn read_changes(fleet: &PostgresFleet, host: &dyn FleetHost, revision: Revision) -> bool {
     let mut applied = fleet.applied.lock().await;
-    if *applied == revision {
+    if *applied == Some(revision) {
         return true;
     }
     let is_read = host.refresh().await;
     if is_read {
-        *applied = revision;
+        *applied = Some(revision);
     }
     is_read
 }

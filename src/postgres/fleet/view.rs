@@ -14,8 +14,6 @@ pub(super) struct FleetView {
     pub owners: BTreeMap<OrganizationId, OwnerRow>,
     /// Organizations of each worker.
     pub lists: BTreeMap<Uuid, WorkerLists>,
-    /// Number of changes of what operators have set.
-    pub revision: i64,
 }
 
 /// Row of a worker.
