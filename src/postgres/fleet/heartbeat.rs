@@ -19,7 +19,7 @@ use super::host::{FleetHost, HostedOrganizations};
 use super::member::PostgresFleet;
 use super::statements::{FleetTables, WorkerEntry, WorkerPulse};
 use super::takeover;
-use super::takeover::Revision;
+use super::view::Revision;
 use super::{reporting, self_stop};
 
 /// Least time between two looks at the fleet.

@@ -24,8 +24,7 @@ use super::listing::{self, FleetWorker};
 use super::self_stop::Pulse;
 use super::shared_reports::{ReportRow, SharedReports};
 use super::statements::FleetTables;
-use super::takeover::Revision;
-use super::view::FleetView;
+use super::view::{FleetView, Revision};
 
 /// Longest time that leaving may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);

@@ -14,6 +14,7 @@ use super::assignment::FreeOrganization;
 use super::host::FleetHost;
 use super::member::PostgresFleet;
 use super::statements::FleetTables;
+use super::view::Revision;
 
 /// Number of organizations that are taken at once.
 const AT_ONCE: usize = 8;
@@ -71,17 +72,6 @@ async fn take(
         fleet.metrics.record(Measurement::TookOver(*why));
     }
     Ok(())
-}
-
-/// Number of changes of what operators have set, as read over one connection. What was read over another one says nothing:
-/// it may have been of a primary whose last changes the standby that took over does not have, and one that an operator made
-/// at this worker may not have been counted before.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Revision {
-    /// Number of the connection.
-    pub connection: u64,
-    /// Number of changes.
-    pub number: i64,
 }
 
 /// Reads what operators have set, if this is not the change that was read last. Returns false if the store fails.

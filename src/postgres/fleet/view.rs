@@ -16,6 +16,17 @@ pub(super) struct FleetView {
     pub lists: BTreeMap<Uuid, WorkerLists>,
 }
 
+/// Number of changes of what operators have set, as read over one connection. What was read over another one says nothing:
+/// it may have been of a primary whose last changes the standby that took over does not have, and one that an operator made
+/// at this worker may not have been counted before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Revision {
+    /// Number of the connection.
+    pub connection: u64,
+    /// Number of changes.
+    pub number: i64,
+}
+
 /// Row of a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct WorkerRow {
