@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use crate::support::broker::{Client, eventually};
@@ -25,12 +26,18 @@ pub fn plan(cluster: &Cluster) -> Plan {
     rig_at(cluster.urls()).others(&OTHERS).set("broker", "confirm_timeout", "5s").set("worker", "resolution_wait", "2m")
 }
 
-/// Publishes sessions of so many handoffs while an outage takes its course, and some before and after.
-///
-/// Two workers move events from the inbox in no common order: a resolution waits for the first
-/// handoff of its session, and does not know of a second one that arrives later. One worker keeps the order.
-/// That this alone left cases open in the partition's first runs, with two handoffs, is not shown.
-pub async fn publish_during(rig: &Rig, urls: &str, handoffs: usize, outage: impl Future<Output = ()>) -> Vec<Event> {
+/// Order of a session's events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SessionOrder {
+    /// One worker moves them from the inbox.
+    Kept,
+    /// Several workers do, in no common order: a resolution waits for the first handoff of its session, and does not know
+    /// of another one that arrives later. The case of that one stays open.
+    MayBeLost,
+}
+
+/// Publishes sessions while an outage takes its course, and some before and after.
+pub async fn publish_during(rig: &Rig, urls: &str, outage: impl Future<Output = ()>) -> Vec<Event> {
     let (over, mut ends) = tokio::sync::oneshot::channel();
     let publish = async {
         let mut publisher = UntilConfirmed { rig, urls: urls.split(',').collect(), client: None };
@@ -40,7 +47,7 @@ pub async fn publish_during(rig: &Rig, urls: &str, handoffs: usize, outage: impl
                 left -= 1;
             }
             nth += 1;
-            for event in session(nth, handoffs) {
+            for event in session(nth) {
                 publisher.publish(&event).await;
                 events.push(event);
             }
@@ -57,14 +64,14 @@ pub async fn publish_during(rig: &Rig, urls: &str, handoffs: usize, outage: impl
     tokio::join!(publish, outage).0
 }
 
-/// Handoffs of a session and its resolution.
-fn session(nth: usize, handoffs: usize) -> Vec<Event> {
+/// Two handoffs of a session and its resolution.
+fn session(nth: usize) -> [Event; 3] {
     let organizations = [ORGANIZATION, OTHERS[0], OTHERS[1], OTHERS[2]];
     let organization = organizations[nth % organizations.len()];
     let first = handoff("email").with("/organization_id", organization);
     let closing = resolved(first.session()).with("/organization_id", organization);
-    let further = (1..handoffs).map(|_| first.next());
-    [first.clone()].into_iter().chain(further).chain([closing]).collect()
+    let second = first.next();
+    [first, second, closing]
 }
 
 /// Careful publisher: what is not confirmed is published again, through any node.
@@ -97,15 +104,20 @@ impl UntilConfirmed<'_> {
 }
 
 /// Asserts that each event has one answer, that each handoff has one case, and that the resolution of its session,
-/// published after it, has closed it.
-pub async fn each_once_and_in_order(rig: &Rig, events: &[Event]) {
+/// published after it, has closed it, unless the handoff was answered after the resolution.
+pub async fn each_once(rig: &Rig, events: &[Event], order: SessionOrder) {
     rig.bus.reconnect().await;
     let mut answers: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
+    // Ids of events in the order of their first answers.
+    let mut answered: Vec<String> = Vec::new();
     let mut read = 0;
     eventually("an outcome of each event", async || {
         let all = rig.bus.all_outcomes().await;
         for outcome in &all[read..] {
             let id = outcome.body["data"]["source_event_id"].as_str().expect("an id").to_owned();
+            if !answers.contains_key(&id) {
+                answered.push(id.clone());
+            }
             answers.entry(id).or_default().insert(outcome.bytes.clone());
         }
         read = all.len();
@@ -124,7 +136,17 @@ pub async fn each_once_and_in_order(rig: &Rig, events: &[Event]) {
     let cases = rig.crm.incidents();
     let handoffs = events.iter().filter(|event| event.0["event"] == "session.handoff").count();
     assert_eq!(cases.len(), handoffs, "a case for each handoff");
-    let open: Vec<_> = cases.iter().filter(|case| case["statecode"] != 1).collect();
-    assert!(open.is_empty(), "a resolution before its handoffs: {open:#?}");
+    let open = cases.iter().filter(|case| case["statecode"] != 1).map(|case| case["incidentid"].as_str().unwrap());
+    let open: BTreeSet<&str> = open.collect();
+    println!("{} cases are open", open.len());
+    assert!(order == SessionOrder::MayBeLost || open.is_empty(), "a resolution before its handoffs: {open:?}");
+    let place = |event: &Event| answered.iter().position(|id| id == event.id());
+    for session in events.chunks(3) {
+        for handoff in &session[..2] {
+            let answer: Value = serde_json::from_slice(answers[handoff.id()].first().unwrap()).unwrap();
+            let case = answer["data"]["session_meta"]["dynamics365_incident_id"].as_str().unwrap();
+            assert!(!open.contains(case) || place(handoff) > place(&session[2]), "{case} was left open");
+        }
+    }
     rig.nothing_is_left().await;
 }

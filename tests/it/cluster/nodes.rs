@@ -1,6 +1,6 @@
 //! Nodes that are killed, and a majority that is away.
 
-use super::bench::{each_once_and_in_order, plan, publish_during};
+use super::bench::{SessionOrder, each_once, plan, publish_during};
 use crate::support::broker::eventually;
 use crate::support::cluster::{Cluster, NODES};
 use crate::support::event::ORGANIZATION;
@@ -11,7 +11,7 @@ async fn the_node_of_the_worker_is_killed_under_load() {
     let cluster = Cluster::start("pause_minority");
     let rig = plan(&cluster).start().await;
     let worker = rig.worker();
-    let events = publish_during(&rig, &cluster.urls(), 2, async {
+    let events = publish_during(&rig, &cluster.urls(), async {
         let lost = cluster.node_of(&worker);
         cluster.kill(lost);
         eventually("another node", async || cluster.node_of(&worker) != lost).await;
@@ -21,7 +21,7 @@ async fn the_node_of_the_worker_is_killed_under_load() {
         cluster.restart(lost).await;
     })
     .await;
-    each_once_and_in_order(&rig, &events).await;
+    each_once(&rig, &events, SessionOrder::Kept).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,7 +33,7 @@ async fn the_leader_of_an_organizations_queue_is_killed_under_load() {
     let (of_worker, queue) = (cluster.node_of(&worker), rig.files.organization_queue(ORGANIZATION));
     let [leader, third] = Cluster::others(of_worker);
     cluster.lead(&queue, leader).await;
-    let events = publish_during(&rig, &cluster.urls(), 2, async {
+    let events = publish_during(&rig, &cluster.urls(), async {
         cluster.kill(leader);
         eventually("another leader", async || cluster.leader_of(&queue, third).await != leader).await;
         let done = rig.crm.incidents().len();
@@ -43,7 +43,7 @@ async fn the_leader_of_an_organizations_queue_is_killed_under_load() {
     .await;
     assert_eq!(cluster.node_of(&worker), of_worker, "it kept its connection");
     assert!(!worker.logged("lost the connection to the broker"));
-    each_once_and_in_order(&rig, &events).await;
+    each_once(&rig, &events, SessionOrder::Kept).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -54,7 +54,7 @@ async fn a_cluster_without_a_majority_makes_the_worker_unready_and_costs_no_atte
         let rig = plan(&cluster).start().await;
         let worker = rig.worker();
         let lost = Cluster::others(cluster.node_of(&worker));
-        let events = publish_during(&rig, &cluster.urls(), 2, async {
+        let events = publish_during(&rig, &cluster.urls(), async {
             for number in lost {
                 cluster.kill(number);
             }
@@ -66,7 +66,7 @@ async fn a_cluster_without_a_majority_makes_the_worker_unready_and_costs_no_atte
             worker.ready().await;
         })
         .await;
-        each_once_and_in_order(&rig, &events).await;
+        each_once(&rig, &events, SessionOrder::Kept).await;
         for outcome in rig.bus.all_outcomes().await {
             assert_eq!(outcome.body["data"]["attempts"], 1, "no attempt is spent: {}", outcome.body);
         }
@@ -78,12 +78,12 @@ async fn a_cluster_without_a_majority_makes_the_worker_unready_and_costs_no_atte
 async fn all_nodes_are_restarted_one_after_the_other_under_load() {
     let cluster = Cluster::start("pause_minority");
     let rig = plan(&cluster).start().await;
-    let events = publish_during(&rig, &cluster.urls(), 2, async {
+    let events = publish_during(&rig, &cluster.urls(), async {
         for number in 0..NODES {
             cluster.stop(number).await;
             cluster.restart(number).await;
         }
     })
     .await;
-    each_once_and_in_order(&rig, &events).await;
+    each_once(&rig, &events, SessionOrder::Kept).await;
 }
