@@ -5,9 +5,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::event::{Event, EventKey, Kind, SessionId};
 use crate::ports::store::queued::QueuedNote;
@@ -28,8 +30,9 @@ pub struct EventTracker {
 #[derive(Default)]
 struct Shard {
     events: HashMap<EventKey, TrackedEvent>,
-    /// Events that were queued recently, oldest first, and may have to be noted.
-    recent: VecDeque<(Timestamp, EventKey)>,
+    /// Events that were queued recently, oldest first, and may have to be noted. The clock of the machine may be set
+    /// back, which would put a later event first.
+    recent: VecDeque<(Instant, EventKey)>,
 }
 
 /// Unfinished event.
@@ -84,7 +87,7 @@ impl EventTracker {
                 events.insert(event.key.clone(), TrackedEvent::new(event, Some(now), EventStage::Queued, now));
             }
         }
-        recent.push_back((now, event.key.clone()));
+        recent.push_back((Instant::now(), event.key.clone()));
         drop(shard);
         self.queued.notify_one();
     }
@@ -131,15 +134,15 @@ impl EventTracker {
         self.shard(key).events.remove(key).is_some_and(|tracked| tracked.is_noted)
     }
 
-    /// Returns notes of the events that have been queued since `before` and have none, at most so many for each shard,
+    /// Returns notes of the events that have been queued for this long and have none, at most so many for each shard,
     /// and counts them as noted.
-    pub(super) fn notes(&self, before: Timestamp, most: usize) -> Vec<(EventKey, QueuedNote)> {
+    pub(super) fn notes(&self, queued_for: Duration, most: usize) -> Vec<(EventKey, QueuedNote)> {
         let mut notes = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
             let Shard { events, recent } = &mut *shard;
             let mut room = most;
-            while room > 0 && recent.front().is_some_and(|(since, _)| *since <= before) {
+            while room > 0 && recent.front().is_some_and(|(since, _)| since.elapsed() >= queued_for) {
                 let Some((_, key)) = recent.pop_front() else { break };
                 let Some(tracked) = events.get_mut(&key) else { continue };
                 if tracked.stage == EventStage::Queued && !tracked.is_noted {
@@ -229,6 +232,8 @@ fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
     use crate::event::samples::handoff;
     use crate::workflow::samples::at;
@@ -236,6 +241,7 @@ mod tests {
     const NINE: &str = "2026-11-22T09:00:00Z";
     const TEN: &str = "2026-11-22T10:00:00Z";
     const NOON: &str = "2026-11-22T12:00:00Z";
+    const HOUR: Duration = Duration::from_secs(3600);
 
     fn named(id: &str) -> Event {
         let mut event = handoff(|_| {});
@@ -273,23 +279,37 @@ mod tests {
         assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
     }
 
-    #[test]
-    fn only_an_event_that_waits_is_noted_and_only_once() {
+    #[tokio::test(start_paused = true)]
+    async fn only_an_event_that_waits_is_noted_and_only_once() {
         let tracker = EventTracker::default();
         let (waits, begins, comes_late) = (named("waits"), named("begins"), named("comes late"));
         tracker.routed(&waits, at(NINE));
         tracker.routed(&begins, at(NINE));
-        tracker.routed(&comes_late, at(NOON));
+        advance(HOUR).await;
+        tracker.routed(&comes_late, at(TEN));
         tracker.begins(&begins, at(TEN));
-        let notes = tracker.notes(at(TEN), 100);
+        let notes = tracker.notes(HOUR, 100);
         assert!(notes.iter().map(|(key, _)| key).eq([&waits.key]));
-        assert_eq!(tracker.notes(at(TEN), 100), []);
+        assert_eq!(tracker.notes(HOUR, 100), []);
         assert!(tracker.ends(&waits.key) && !tracker.ends(&begins.key));
         let restored = EventTracker::default();
         restored.restore(notes);
         let known = restored.get(&waits.key).expect("an event");
         assert_eq!((known.stage, known.since, known.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
-        assert_eq!(restored.notes(at(NOON), 100), [], "the store has it");
+        assert_eq!(restored.notes(Duration::ZERO, 100), [], "the store has it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_that_waits_is_noted_although_the_clock_was_set_back() {
+        let tracker = EventTracker::default();
+        for n in 0..SHARDS * 10 {
+            tracker.routed(&named(&format!("before {n}")), at(NOON));
+        }
+        for n in 0..SHARDS * 10 {
+            tracker.routed(&named(&format!("after {n}")), at(NINE));
+        }
+        advance(HOUR).await;
+        assert_eq!(tracker.notes(HOUR, 1_000).len(), SHARDS * 20);
     }
 
     #[test]
@@ -320,12 +340,12 @@ mod tests {
             tracker.ends(&event.key);
         }
         let carried = per_event(started);
-        tracker.notes(at(TEN), MOST_TRACKED);
+        tracker.notes(Duration::ZERO, MOST_TRACKED);
         for event in &events {
             tracker.routed(event, nine);
         }
         let started = std::time::Instant::now();
-        let notes = tracker.notes(at(TEN), MOST_TRACKED);
+        let notes = tracker.notes(Duration::ZERO, MOST_TRACKED);
         let per_note = per_event(started);
         let started = std::time::Instant::now();
         let found = tracker.select(|_, tracked| tracked.session_id.as_str() == "nobody").len();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -43,7 +44,7 @@ impl Worker {
         _ = consumers.await;
         in_flight.close();
         in_flight.wait().await;
-        self.note_queued_since(self.now()).await;
+        self.note_queued_for(Duration::ZERO).await;
     }
 }
 

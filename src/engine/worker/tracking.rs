@@ -81,14 +81,13 @@ impl Worker {
             sleep(NOTE_INTERVAL).await;
         };
         while stopped.run_until_cancelled(queued()).await.is_some() {
-            let before = self.now().saturating_sub(NOTED_AFTER).unwrap_or(Timestamp::MIN);
-            self.note_queued_since(before).await;
+            self.note_queued_for(NOTED_AFTER).await;
         }
     }
 
-    /// Notes events in the store that have been queued since before this time.
-    pub(super) async fn note_queued_since(&self, before: Timestamp) {
-        let notes = self.tracker.notes(before, MOST_NOTED);
+    /// Notes events in the store that have been queued for this long.
+    pub(super) async fn note_queued_for(&self, time: Duration) {
+        let notes = self.tracker.notes(time, MOST_NOTED);
         if !notes.is_empty() {
             let changes = notes.into_iter().map(|(key, note)| Change::Queued(key, note)).collect();
             if let Err(problem) = self.store.write(changes).await {
