@@ -140,13 +140,11 @@ async fn over(care: Caution, pause: &mut watch::Receiver<Option<String>>) -> Sub
 
 /// Returns the deliveries of an organization's queue. They end with the connection, with `until`, and on cancellation.
 pub(in crate::rabbit) fn consumption(
-    subscription: Subscription,
-    queue: String,
+    (subscription, held): (Subscription, HeldChannel),
     context: Arc<ConsumeContext>,
     until: CancellationToken,
 ) -> Consumption {
-    let (cancel, closed) = (CancellationToken::new(), CancellationToken::new());
-    let held = HeldChannel::new(subscription.channel.clone(), context.link.clone(), queue, closed.clone());
+    let (cancel, closed) = (CancellationToken::new(), held.closed());
     let state = (subscription, context, until, cancel.clone(), Some(Arc::new(held)), false);
     let deliveries = unfold(state, async |(mut subscription, context, until, cancel, held, mut cancelled)| {
         loop {

@@ -14,8 +14,9 @@ use crate::rabbit::link::{Link, TAKE_ACKS};
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Channel shared by the consumer and each of its messages; the last of them closes it.
-pub(super) struct HeldChannel {
+/// Channel shared by the consumer and each of its messages; the last of them closes it. It is made before the consumer,
+/// because lapin keeps a consumer whose start nobody awaits any more, with messages that would never be settled.
+pub(in crate::rabbit) struct HeldChannel {
     channel: Channel,
     link: Arc<Link>,
     queue: String,
@@ -23,8 +24,17 @@ pub(super) struct HeldChannel {
 }
 
 impl HeldChannel {
-    pub(in crate::rabbit) fn new(channel: Channel, link: Arc<Link>, queue: String, closed: CancellationToken) -> Self {
-        Self { channel, link, queue, closed }
+    pub(super) fn new(channel: Channel, link: Arc<Link>, queue: String) -> Self {
+        Self { channel, link, queue, closed: CancellationToken::new() }
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Returns the token that is cancelled once the channel is closed and its messages are back in the queue.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 }
 

@@ -1,14 +1,14 @@
 //! Consumer of one queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-use crate::rabbit::connection::confirm_pool::GOODBYE;
+use super::held_channel::HeldChannel;
 use crate::rabbit::link::Link;
 use crate::rabbit::refusal;
 
@@ -36,18 +36,22 @@ pub(in crate::rabbit) enum SubscribeError {
 
 impl Subscription {
     /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
+    /// After a start that was not answered they are back when this returns.
     pub(in crate::rabbit) async fn organization(
-        link: &Link,
+        link: &Arc<Link>,
         queue: &str,
         prefetch: u16,
-    ) -> Result<Self, SubscribeError> {
-        let mut starting = StartingChannel { channel: in_time(link.organization_channel()).await?, is_over: false };
-        let subscribed = in_time(subscribe(&starting.channel, queue, prefetch)).await;
-        if subscribed.is_err() {
-            close(&starting.channel).await;
+    ) -> Result<(Self, HeldChannel), SubscribeError> {
+        let channel = in_time(link.organization_channel()).await?;
+        let held = HeldChannel::new(channel, link.clone(), queue.to_owned());
+        let subscribed = in_time(subscribe(held.channel(), queue, prefetch)).await;
+        if matches!(subscribed, Err(SubscribeError::Unanswered)) {
+            let closed = held.closed();
+            drop(held);
+            closed.cancelled().await;
+            return Err(SubscribeError::Unanswered);
         }
-        starting.is_over = true;
-        subscribed
+        Ok((subscribed?, held))
     }
 
     /// Starts a consumer of the inbox.
@@ -64,28 +68,6 @@ impl Subscription {
             Err(_) => Err("the broker did not answer `basic.cancel` in time".to_owned()),
         }
     }
-}
-
-/// Channel of a consumer that is being started. Closed if the start fails or is given up: lapin keeps a consumer whose
-/// answer nobody awaits any more, and it would take messages that are never settled.
-struct StartingChannel {
-    channel: Channel,
-    is_over: bool,
-}
-
-impl Drop for StartingChannel {
-    fn drop(&mut self) {
-        // Outside of a runtime nothing is consumed any more.
-        if let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) {
-            let channel = self.channel.clone();
-            runtime.spawn(async move { close(&channel).await });
-        }
-    }
-}
-
-async fn close(channel: &Channel) {
-    // A failure means that it is closed already.
-    _ = timeout(GOODBYE, channel.close(200, "OK".into())).await;
 }
 
 async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> Result<T, SubscribeError> {
