@@ -55,22 +55,22 @@ async fn a_worker_whose_node_is_cut_off_goes_to_another_and_nothing_is_doubled()
     each_once(&rig, &events, SessionOrder::MayBeLost).await;
 }
 
-/// RabbitMQ's default. The node keeps its clients, whom it can no longer serve.
+/// RabbitMQ's default. The node keeps its clients, whom it can no longer serve, and a leader on it answers questions as if
+/// nothing had happened. A worker there that has nothing to be confirmed notices nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "starts a cluster: make cluster"]
-async fn a_worker_on_a_node_that_ignores_its_partition_is_unready_and_nothing_is_doubled() {
+async fn after_a_node_has_ignored_its_partition_nothing_is_lost_or_doubled() {
     let cluster = Cluster::start("ignore");
     let (rig, a, b) = workers_apart(&cluster).await;
     let cut = cluster.node_of(&a);
     let events = publish_during(&rig, &cluster.urls(), async {
         cluster.cut_off(cut).await;
-        eventually("an unready worker", async || !a.unready().await.is_empty()).await;
-        println!("{:?}", a.unready().await);
         b.ready().await;
         more_cases(&rig).await;
         cluster.reunite(cut).await;
-        // Nodes that ignored a partition disagree until one side is restarted.
-        cluster.kill(cut);
+        // Nodes that ignored a partition disagree until one side is restarted. Killed instead, RabbitMQ 3.10.8 keeps the
+        // consumers of its clients, each with the messages it was sent (measured, 4 of 4 runs).
+        cluster.shut_down(cut).await;
         cluster.restart(cut).await;
         cluster.is_whole().await;
         a.ready().await;

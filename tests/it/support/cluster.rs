@@ -66,6 +66,11 @@ impl Cluster {
     pub async fn stop(&self, number: usize) {
         let text = "rabbit_upgrade_preparation:await_online_quorum_plus_one(60000).";
         assert_eq!(self.eval(number, text.to_owned()).await, "true");
+        self.shut_down(number).await;
+    }
+
+    /// Stops a node in good order.
+    pub async fn shut_down(&self, number: usize) {
         self.on(number, |node| _ = node.ctl(&["shutdown"])).await;
     }
 
