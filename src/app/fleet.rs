@@ -1,6 +1,7 @@
 //! Membership of this worker among those that share its store, and what the fleet uses of the rest of the worker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
@@ -15,6 +16,10 @@ use crate::organizations::OrganizationRegistry;
 use crate::postgres::{FleetHost, FleetOptions, FleetWorker, HostedOrganizations, PostgresFleet, join_fleet};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
+
+/// Time from the end of a worker's last event to the first of the next owner: 0.2 s until the broker has processed the last
+/// acknowledgements, 0.2 s between two looks at the fleet, and what broker and PostgreSQL take to answer.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Membership of this worker.
 #[derive(Clone)]
@@ -83,6 +88,15 @@ impl FleetMembership {
                 fleet.poke();
             }
         });
+    }
+
+    /// Returns the time in which a worker that stops finishes what is in progress, of the time until its organizations
+    /// must go on elsewhere: closing the connections to the broker and the next owner's look come on top.
+    pub(super) fn drain_limit(&self, all: Duration) -> Duration {
+        match self {
+            Self::Alone(_) => all,
+            Self::Shared(_) => all - HAND_OVER.min(all / 3),
+        }
     }
 
     /// Begins to give all organizations back.

@@ -147,7 +147,7 @@ async fn process_until_stopped(
         () = signals.stop() => {
             service_manager.notify_stopping();
             membership.begin_leaving();
-            drain(worker, broker, config.worker.drain_timeout, working).await;
+            drain(worker, broker, membership.drain_limit(config.worker.drain_timeout), working).await;
             Ok(())
         }
     }
@@ -165,7 +165,7 @@ async fn reload_on_sighup(hangup: Arc<Notify>, organizations: OrganizationReload
 }
 
 async fn drain(worker: &Worker, broker: &Arc<rabbit::Rabbit>, limit: Duration, mut working: JoinHandle<()>) {
-    info!(drain_timeout_s = limit.as_secs(), "stopping; finishing events in progress");
+    info!(limit_s = limit.as_secs_f64(), "stopping; finishing events in progress");
     worker.stop_pausing();
     let finished = timeout(limit, async {
         broker.stop().await;

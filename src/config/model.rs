@@ -74,7 +74,8 @@ configuration! {
             "1 to 134217728 (128 MiB)";
         /// Longest time that a resolution of an unknown session waits for its handoff.
         resolution_wait: Duration = "2m", read(value::duration), "a duration";
-        /// Longest time that a stopping worker waits for events in progress.
+        /// Longest time that a stopping worker waits for events in progress. With several workers, 2 s of it (at most a
+        /// third) are for handing its organizations over.
         drain_timeout: Duration = "25s", read(value::duration), "a duration";
     }
 

@@ -24,6 +24,8 @@ use super::{reporting, self_stop};
 
 /// Least time between two looks at the fleet.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// Longest time between two looks while a worker is leaving, whose organizations nobody has until they are taken.
+const WHILE_LEAVING: Duration = Duration::from_millis(200);
 
 /// Joins the fleet, and stays a member until it is left.
 pub fn join_fleet(fleet: &Arc<PostgresFleet>, host: Arc<dyn FleetHost>) {
@@ -49,7 +51,6 @@ struct Heartbeat {
 
 impl Heartbeat {
     async fn run(mut self) {
-        let interval = self.fleet.lock().lease.interval();
         let closing = self.fleet.closing.clone();
         let mut reported = false;
         loop {
@@ -64,6 +65,7 @@ impl Heartbeat {
                     self.failed(&ServerFailure::new(FailureKind::Unavailable, silent), &mut reported);
                 }
             }
+            let interval = self.interval();
             let rested = async {
                 sleep(SHORTEST).await;
                 tokio::select! {
@@ -76,6 +78,12 @@ impl Heartbeat {
                 () = closing.cancelled() => return,
             }
         }
+    }
+
+    fn interval(&self) -> Duration {
+        let state = self.fleet.lock();
+        let interval = state.lease.interval();
+        if state.view.has_leaving() { interval.min(WHILE_LEAVING) } else { interval }
     }
 
     fn failed(&self, failure: &ServerFailure, reported: &mut bool) {

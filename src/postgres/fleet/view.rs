@@ -97,6 +97,11 @@ impl FleetView {
         self.workers.values().filter(|row| row.state != WorkerState::Lost && !row.is_expired).count()
     }
 
+    /// Returns true while a worker gives back what it owns.
+    pub(super) fn has_leaving(&self) -> bool {
+        self.workers.values().any(|row| row.state == WorkerState::Leaving)
+    }
+
     /// Returns true if another worker that is live has the organization configured.
     pub(super) fn is_configured_elsewhere(&self, me: Uuid, organization: &OrganizationId) -> bool {
         let is_live = |id: &Uuid| self.workers.get(id).is_some_and(|row| row.state != WorkerState::Lost);
