@@ -11,7 +11,7 @@ endif
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,7 +37,7 @@ lint: ## checks format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 STORE=postgres
+bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 KEYS=1000000 STORE=postgres PROGRAMS="minimum handoffd"
 	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
@@ -56,6 +56,13 @@ fairness: ## measures how 2,000 events of a troubled organization delay 200 of a
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
+
+fleet: ## compares three workers on PostgreSQL with one (release build); EVENTS=3000 RUNS=3 LATENCY=100
+	$(CARGO) build --release --bin dynamics-simulator
+	$(CARGO) bench --no-run --bench throughput
+	@bash deploy/broker.sh ensure
+	@bash deploy/postgres.sh ensure
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo bench --bench throughput -- fleet
 
 flood: ## measures how hostile HTTP clients slow the events of two organizations (release build); EVENTS=2500 RUNS=3 LATENCY=100
 	$(CARGO) build --release --bin dynamics-simulator

@@ -42,8 +42,8 @@ async fn measure(events: u64, latency: Duration, is_flooded: bool) -> (f64, Opti
     let machine = Machine::set_up(&Scenario { events: 2 * events, latency, concurrency: CONCURRENCY }).await;
     let both = (0..events).flat_map(|n| [mixed(ORGANIZATION, n), mixed(TROUBLED, n)]);
     machine.publish(both).await;
-    let mut worker = machine.start();
-    let flood = if is_flooded { Some(HttpFlood::start(&machine.address(&mut worker).await)) } else { None };
+    let mut worker = machine.start("log");
+    let flood = if is_flooded { Some(HttpFlood::start(&machine.address("log", &mut worker).await)) } else { None };
     let elapsed = machine.time_of(&mut worker, &[ORGANIZATION, TROUBLED], 2 * events).await;
     let flood = match flood {
         Some(flood) => Some(flood.stop().await),

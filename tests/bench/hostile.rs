@@ -31,7 +31,7 @@ pub async fn main(events: u64) {
     machine.trouble(&json!({ "status": 400, "code": "0x80040265", "message": message })).await;
     // The first event pays for the start and for the first connection.
     machine.publish(std::iter::once(mixed(TROUBLED, events))).await;
-    let mut worker = machine.start();
+    let mut worker = machine.start("log");
     machine.time_of(&mut worker, &[TROUBLED], 1).await;
     let before = cpu_of_event_thread(worker.pid());
     machine.publish((0..events).map(enormous)).await;

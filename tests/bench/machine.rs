@@ -19,7 +19,7 @@ use super::process::{self, Running};
 use super::report::{Figures, Scenario};
 
 /// Time limit of a run, on any machine.
-const LIMIT: Duration = Duration::from_secs(600);
+pub const LIMIT: Duration = Duration::from_secs(600);
 
 pub struct Machine {
     amqp_url: String,
@@ -96,6 +96,7 @@ impl Machine {
     /// Starts the process and measures until the simulator holds every incident and the queue is empty.
     pub async fn run(&self, mut command: Command, scenario: &Scenario) -> Figures {
         let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
+        let executed = Instant::now();
         let mut child = Running::start(command.stdout(Stdio::null()).stderr(log));
         let pid = child.pid();
         let started = self.wait_for(1, &mut child).await;
@@ -103,6 +104,7 @@ impl Machine {
         let done_before = self.incidents().await;
         self.wait_for(scenario.events, &mut child).await;
         Figures {
+            start: started - executed,
             elapsed: started.elapsed(),
             cpu: process::cpu(pid).saturating_sub(cpu_before),
             peak_megabytes: process::peak_megabytes(pid),
@@ -117,12 +119,12 @@ impl Machine {
 
     /// Starts the worker and measures from its first request until this organization has a number of outcomes.
     pub async fn time_to(&self, organization: &str, outcomes: u64) -> Duration {
-        self.time_of(&mut self.start(), &[organization], outcomes).await
+        self.time_of(&mut self.start("log"), &[organization], outcomes).await
     }
 
-    /// Starts the worker.
-    pub fn start(&self) -> Running {
-        let log = std::fs::File::create(self.folder.path().join("log")).expect("a log file");
+    /// Starts a worker with a log of this name.
+    pub fn start(&self, log: &str) -> Running {
+        let log = std::fs::File::create(self.folder.path().join(log)).expect("a log file");
         Running::start(self.worker().stdout(Stdio::null()).stderr(log))
     }
 
@@ -150,8 +152,8 @@ impl Machine {
         elapsed
     }
 
-    /// Publishes events and measures the time between the first and the last of their outcomes.
-    pub async fn time_between_outcomes(&self, organization: &str, events: Vec<Vec<u8>>) -> Duration {
+    /// Publishes events of some organizations and measures the time between the first and the last of their outcomes.
+    pub async fn time_between_outcomes(&self, organizations: &[&str], events: Vec<Vec<u8>>) -> Duration {
         let connection = self.connect().await;
         let mut outcome_stream = self.outcomes(&connection).await;
         let (mut left, mut started) = (events.len(), None);
@@ -160,7 +162,7 @@ impl Machine {
             let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
             let message = next.expect("a connected broker").expect("a message");
             let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
-            if outcome["organization_id"] == organization {
+            if organizations.iter().any(|organization| outcome["organization_id"] == *organization) {
                 started.get_or_insert_with(Instant::now);
                 left -= 1;
             }
@@ -169,11 +171,11 @@ impl Machine {
         started.map(|started| started.elapsed()).unwrap_or_default()
     }
 
-    /// Waits until the worker listens, and returns the address of its HTTP interface.
-    pub async fn address(&self, worker: &mut Running) -> String {
+    /// Waits until the worker with the log of this name listens, and returns the address of its HTTP interface.
+    pub async fn address(&self, log: &str, worker: &mut Running) -> String {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let log = self.log();
+            let log = std::fs::read_to_string(self.folder.path().join(log)).unwrap_or_default();
             let line = log.lines().find(|line| line.contains("HTTP server listening"));
             let address = line.and_then(|line| line.split("127.0.0.1:").nth(1)).map(|rest| {
                 let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();

@@ -10,8 +10,10 @@
 mod bare;
 mod events;
 mod fairness;
+mod fleet;
 mod flood;
 mod hostile;
+mod keys;
 mod machine;
 mod minimum;
 mod process;
@@ -42,6 +44,9 @@ fn main() {
             runs: number("RUNS", 3),
             latency: milliseconds("LATENCY", 75),
         })),
+        Some("fleet") => {
+            runtime.block_on(fleet::main(number("EVENTS", 3000), number("RUNS", 3), milliseconds("LATENCY", 100)));
+        }
         Some("flood") => {
             runtime.block_on(flood::main(number("EVENTS", 2500), number("RUNS", 3), milliseconds("LATENCY", 100)));
         }
@@ -63,11 +68,12 @@ fn main() {
 async fn throughput() {
     let runs = number("RUNS", 3);
     let (amounts, latencies) = (numbers("EVENTS", &[10_000]), numbers("LATENCIES", &[0, 100]));
+    let keys = number("KEYS", 0);
     let mut rows = Vec::new();
     for latency in latencies {
         for &events in &amounts {
             let scenario = Scenario { events, latency: Duration::from_millis(latency), concurrency: CONCURRENCY };
-            rows.extend(compare(&scenario, runs).await);
+            rows.extend(compare(&scenario, (runs, keys)).await);
         }
     }
     println!("\n{}", report::table(&rows));
@@ -86,15 +92,19 @@ fn numbers(name: &str, default: &[u64]) -> Vec<u64> {
 }
 
 /// Lets the programs take turns, and returns a row for each.
-async fn compare(scenario: &Scenario, runs: u64) -> Vec<Row> {
-    report::heading(scenario, runs);
+async fn compare(scenario: &Scenario, (runs, keys): (u64, u64)) -> Vec<Row> {
+    report::heading(scenario, (runs, keys));
     // `make bench STORE=postgres` provides it.
     let postgres = std::env::var("HANDOFFD_TEST_POSTGRES_URL").is_ok();
-    let programs = Program::ALL.into_iter().filter(|program| postgres || *program != Program::Postgres);
+    let wanted = std::env::var("PROGRAMS").ok();
+    let programs = Program::ALL.into_iter().filter(|program| {
+        (postgres || *program != Program::Postgres)
+            && wanted.as_ref().is_none_or(|names| names.contains(program.name()))
+    });
     let mut rows: Vec<Row> = programs.map(|program| Row::new(program, scenario)).collect();
     for run in 0..runs {
         for row in &mut rows {
-            let measured = measure(scenario, row.program).await;
+            let measured = measure(scenario, row.program, keys).await;
             report::line(run, row.program, &measured);
             row.runs.push(measured);
         }
@@ -102,16 +112,19 @@ async fn compare(scenario: &Scenario, runs: u64) -> Vec<Row> {
     rows
 }
 
-async fn measure(scenario: &Scenario, program: Program) -> Figures {
-    let machine = Machine::prepare(scenario).await;
+async fn measure(scenario: &Scenario, program: Program, keys: u64) -> Figures {
+    let machine = Machine::set_up(scenario).await;
+    if program == Program::Postgres {
+        machine.use_postgres().await;
+    }
+    if matches!(program, Program::Worker | Program::Postgres) {
+        keys::remember(&machine, keys).await;
+    }
+    machine.publish((0..scenario.events).map(events::handoff)).await;
     let command = match program {
         Program::Bare => machine.bare(&itself()),
         Program::Minimum => machine.minimum(&itself()),
-        Program::Worker => machine.worker(),
-        Program::Postgres => {
-            machine.use_postgres().await;
-            machine.worker()
-        }
+        Program::Worker | Program::Postgres => machine.worker(),
     };
     let figures = machine.run(command, scenario).await;
     machine.clean_up().await;

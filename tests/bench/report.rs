@@ -16,6 +16,8 @@ pub struct Scenario {
 /// Results of one run.
 #[derive(Clone, Copy)]
 pub struct Figures {
+    /// Time from the start of the process to the first incident.
+    pub start: Duration,
     /// Time from the first incident to the last.
     pub elapsed: Duration,
     /// CPU time of the process alone.
@@ -42,7 +44,7 @@ pub enum Program {
 impl Program {
     pub const ALL: [Self; 4] = [Self::Bare, Self::Minimum, Self::Worker, Self::Postgres];
 
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare loop",
             Self::Minimum => "minimum",
@@ -84,9 +86,9 @@ impl Figures {
     }
 }
 
-pub fn heading(scenario: &Scenario, runs: u64) {
+pub fn heading(scenario: &Scenario, (runs, keys): (u64, u64)) {
     println!(
-        "\n{} handoffs of new customers, simulator latency {} ms, {} concurrent requests, {runs} runs",
+        "\n{} handoffs of new customers, simulator latency {} ms, {} concurrent requests, {keys} remembered events, {runs} runs",
         scenario.events,
         scenario.latency.as_millis(),
         scenario.concurrency
@@ -95,9 +97,10 @@ pub fn heading(scenario: &Scenario, runs: u64) {
 
 pub fn line(run: u64, program: Program, figures: &Figures) {
     println!(
-        "  run {}  {:<10} {:>8.0} events/s  {:>6.3} ms CPU/event  {:>5.1} MB",
+        "  run {}  {:<10} {:>5} ms to the first  {:>8.0} events/s  {:>6.3} ms CPU/event  {:>5.1} MB",
         run + 1,
         program.name(),
+        figures.start.as_millis(),
         figures.per_second(),
         figures.cpu_per_event(),
         figures.peak_megabytes
@@ -108,10 +111,11 @@ pub fn line(run: u64, program: Program, figures: &Figures) {
 /// scenario, and to what the places allow: each event takes three requests in sequence.
 pub fn table(rows: &[Row]) -> String {
     let mut lines = vec![format!(
-        "{:>9} {:>6}  {:<10} {:>8} {:>6} {:>8} {:>8}   {:>8} {:>6} {:>8}   {:>6}",
+        "{:>9} {:>6}  {:<10} {:>8} {:>8} {:>6} {:>8} {:>8}   {:>8} {:>6} {:>8}   {:>6}",
         "events",
         "answer",
         "program",
+        "ms start",
         "events/s",
         "/ bare",
         "/minimum",
@@ -129,10 +133,11 @@ pub fn table(rows: &[Row]) -> String {
         };
         let allowed = row.concurrency as f64 / (3.0 * row.latency.as_secs_f64());
         lines.push(format!(
-            "{:>9} {:>3} ms  {:<10} {rate:>8.0} {:>6} {:>8} {:>8}   {cpu:>8.3} {:>6} {:>8}   {:>6.1}",
+            "{:>9} {:>3} ms  {:<10} {:>8.0} {rate:>8.0} {:>6} {:>8} {:>8}   {cpu:>8.3} {:>6} {:>8}   {:>6.1}",
             row.events,
             row.latency.as_millis(),
             row.program.name(),
+            median(&row.runs, |figures| figures.start.as_secs_f64() * 1000.0),
             against(Program::Bare, Figures::per_second, rate),
             against(Program::Minimum, Figures::per_second, rate),
             if row.latency.is_zero() { String::new() } else { format!("{:.2}", rate / allowed) },

@@ -55,7 +55,7 @@ pub async fn main(size: Size) {
     let Size { organizations, waiting, dead, .. } = size;
     println!("{organizations} organizations, {waiting} waiting events, {dead} dead letters");
     let (machine, mut worker) = set_up(size).await;
-    let address = machine.address(&mut worker).await;
+    let address = machine.address("log", &mut worker).await;
     let questions = questions(size);
     println!("  {:<66} {:>8} {:>8} {:>8}", "what", "first", "median", "limit");
     for (question, limit) in &questions {
@@ -78,8 +78,8 @@ async fn set_up(size: Size) -> (Machine, Running) {
     let start = Instant::now();
     machine.bury((0..size.dead).map(dead_letter)).await;
     println!("  dead letters published in {:.1} s", start.elapsed().as_secs_f64());
-    let mut worker = machine.start();
-    let address = machine.address(&mut worker).await;
+    let mut worker = machine.start("log");
+    let address = machine.address("log", &mut worker).await;
     let start = Instant::now();
     machine.publish((0..size.waiting).map(|n| mixed(&organization(blocked(size, n)), n))).await;
     let all = || async {
@@ -247,7 +247,7 @@ async fn rates((machine, pid): (&Machine, u32), address: &str, size: Size, quest
             let events = (0..size.events).map(|n| mixed(ORGANIZATION, number + n)).collect();
             let operator = (is_watched == 1).then(|| Operator::start(address, paths.clone()));
             let used = cpu(pid);
-            let elapsed = machine.time_between_outcomes(ORGANIZATION, events).await;
+            let elapsed = machine.time_between_outcomes(&[ORGANIZATION], events).await;
             let used = cpu(pid).saturating_sub(used);
             let seen = match operator {
                 Some(operator) => operator.stop().await,
