@@ -95,7 +95,7 @@ impl FleetMembership {
     pub(super) fn drain_limit(&self, all: Duration) -> Duration {
         match self {
             Self::Alone(_) => all,
-            Self::Shared(_) => all - HAND_OVER.min(all / 3),
+            Self::Shared(_) => all.saturating_sub(HAND_OVER.min(all / 3)),
         }
     }
 

@@ -75,7 +75,7 @@ async fn measure(setting: &Setting, events: u64, latency: Duration) -> (f64, f64
         .collect();
     let all = bodies.len() as f64;
     let elapsed = machine.time_between_outcomes(setting.organizations, bodies).await;
-    let cpu = spent() - before;
+    let cpu = spent().saturating_sub(before);
     drop(workers);
     machine.clean_up().await;
     (all / elapsed.as_secs_f64(), cpu.as_secs_f64() * 1000.0 / all)

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::events::{ORGANIZATION, TROUBLED, handoff};
 use super::process::{self, Running};
 use super::report::{Figures, Scenario};
+use super::simulator;
 
 /// Time limit of a run, on any machine.
 pub const LIMIT: Duration = Duration::from_secs(600);
@@ -48,11 +49,11 @@ impl Machine {
     pub async fn set_up(scenario: &Scenario) -> Self {
         let amqp_url = std::env::var("AMQP_URL").expect("AMQP_URL: run this by `make bench`");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (simulator, [base, troubled]) = simulator(folder.path(), scenario);
+        let (running, [base, troubled]) = simulator::start(folder.path(), scenario);
         let name = format!("bench.{}", uuid::Uuid::new_v4().simple());
         let client = reqwest::Client::new();
         let others = Vec::new();
-        let machine = Self { amqp_url, _simulator: simulator, base, troubled, client, folder, name, others };
+        let machine = Self { amqp_url, _simulator: running, base, troubled, client, folder, name, others };
         machine.configure(scenario);
         machine.declare().await;
         machine
@@ -140,12 +141,7 @@ impl Machine {
         let started = Instant::now();
         let mut answered = HashSet::new();
         while (answered.len() as u64) < outcomes {
-            let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
-            let message = next.expect("a connected broker").expect("a message");
-            let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
-            if organizations.iter().any(|organization| outcome["organization_id"] == *organization) {
-                answered.insert(outcome["data"]["source_event_id"].to_string());
-            }
+            answered.extend(answered_event(&mut outcome_stream, organizations).await);
         }
         let elapsed = started.elapsed();
         _ = connection.close(200, "done".into()).await;
@@ -156,19 +152,21 @@ impl Machine {
     pub async fn time_between_outcomes(&self, organizations: &[&str], events: Vec<Vec<u8>>) -> Duration {
         let connection = self.connect().await;
         let mut outcome_stream = self.outcomes(&connection).await;
-        let (mut left, mut started) = (events.len(), None);
-        self.publish(events.into_iter()).await;
-        while left > 0 {
-            let next = timeout(LIMIT, outcome_stream.next()).await.expect("an outcome in time");
-            let message = next.expect("a connected broker").expect("a message");
-            let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
-            if organizations.iter().any(|organization| outcome["organization_id"] == *organization) {
-                started.get_or_insert_with(Instant::now);
-                left -= 1;
+        let mut left = events.len();
+        // Meanwhile, because the first outcomes arrive before the last event is published.
+        let measured = async {
+            let mut started = None;
+            while left > 0 {
+                if answered_event(&mut outcome_stream, organizations).await.is_some() {
+                    started.get_or_insert_with(Instant::now);
+                    left -= 1;
+                }
             }
-        }
+            started.map(|started| started.elapsed()).unwrap_or_default()
+        };
+        let ((), elapsed) = tokio::join!(self.publish(events.into_iter()), measured);
         _ = connection.close(200, "done".into()).await;
-        started.map(|started| started.elapsed()).unwrap_or_default()
+        elapsed
     }
 
     /// Waits until the worker with the log of this name listens, and returns the address of its HTTP interface.
@@ -374,26 +372,11 @@ impl Machine {
     }
 }
 
-fn simulator(folder: &Path, scenario: &Scenario) -> (Running, [String; 2]) {
-    let ready = folder.join("simulator.json");
-    // In another package: `make bench` builds it beside the worker.
-    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_handoffd")).with_file_name("dynamics-simulator"));
-    command
-        .args(["--environment", "name=bench", "--environment", "name=troubled", "--journal", "1000", "--latency"])
-        .arg(format!("{}ms", scenario.latency.as_millis()))
-        .arg("--ready-file")
-        .arg(&ready)
-        .stdout(Stdio::null());
-    let child = Running::start(&mut command);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Ok(text) = std::fs::read_to_string(&ready)
-            && let Ok(environments) = serde_json::from_str::<Value>(&text)
-            && let [Some(base), Some(troubled)] = [0, 1].map(|of: usize| environments[of]["url"].as_str())
-        {
-            return (child, [base.to_owned(), troubled.to_owned()]);
-        }
-        assert!(Instant::now() < deadline, "the simulator did not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// Receives an outcome, and returns the id of its event if it is one of these organizations'.
+async fn answered_event(outcomes: &mut Consumer, organizations: &[&str]) -> Option<String> {
+    let next = timeout(LIMIT, outcomes.next()).await.expect("an outcome in time");
+    let message = next.expect("a connected broker").expect("a message");
+    let outcome: Value = serde_json::from_slice(&message.data).expect("an outcome");
+    let is_wanted = organizations.iter().any(|organization| outcome["organization_id"] == *organization);
+    is_wanted.then(|| outcome["data"]["source_event_id"].to_string())
 }

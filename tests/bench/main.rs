@@ -20,6 +20,7 @@ mod process;
 mod profile;
 mod report;
 mod scale;
+mod simulator;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -76,6 +76,8 @@ pub struct FakeBroker {
     pub refuses_dead_letters: AtomicBool,
     /// True to refuse the move to the organization's queue.
     pub refuses_forwarding: AtomicBool,
+    /// True while the organization's queue is too new to be used, so that its events go to a retry queue.
+    pub has_new_queue: AtomicBool,
     /// True while no outcome can be published for lack of a connection.
     pub is_away: AtomicBool,
     /// Time that the start of a consumer takes.
@@ -295,7 +297,11 @@ impl Settle for FakeDelivery {
         Ok(())
     }
 
-    fn forward(&self, _: &OrganizationId, _: usize) -> Forwarding {
+    fn forward(&self, _: &OrganizationId, rung: usize) -> Forwarding {
+        if self.broker.has_new_queue.load(Ordering::Relaxed) {
+            self.settled(MessageEnd::Later { rung, headers: BTreeMap::new() });
+            return Box::pin(async { Ok(Forwarded::Waits) });
+        }
         let refused = FakeBroker::refused(&self.broker.refuses_forwarding, "handoffd.organization.org_acme");
         if refused.is_ok() {
             self.broker.add(self.message.clone());

@@ -188,3 +188,15 @@ async fn what_waited_before_a_start_is_known_after_it() {
     let known = rig.worker.tracker.get(&key("evt_1")).expect("the event of the note");
     assert_eq!((known.stage, known.received), (EventStage::Queued, Some(received)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_waits_for_a_new_queue_is_known_as_waiting() {
+    let rig = rig();
+    rig.broker.has_new_queue.store(true, Ordering::Relaxed);
+    let ends = run_for(&rig, messages(&["evt_1"]), Duration::from_millis(1)).await;
+    assert!(matches!(ends[..], [Some(MessageEnd::Later { rung: 0, .. })]), "{ends:?}");
+    let known = rig.worker.tracker.get(&key("evt_1")).expect("the event in the retry queue");
+    let EventStage::Retrying { reason, until } = known.stage else { panic!("{known:?}") };
+    assert_eq!(reason, "new_queue");
+    assert!(until > known.since && known.received.is_some(), "{known:?}");
+}
