@@ -11,7 +11,7 @@ endif
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run test fmt lint bench-build bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,49 +37,33 @@ lint: ## checks format and lints
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 KEYS=1000000 STORE=postgres PROGRAMS="minimum handoffd"
+bench-build:
 	$(CARGO) build --release --bin dynamics-simulator
 	$(CARGO) bench --no-run --bench throughput
 	@bash deploy/broker.sh ensure
+
+bench: bench-build ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 KEYS=1000000 STORE=postgres PROGRAMS="minimum handoffd"
 	@$(if $(filter postgres,$(STORE)),bash deploy/postgres.sh ensure)
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- $(if $(filter postgres,$(STORE)),bash deploy/postgres.sh run --) cargo bench --bench throughput
 
-bench-profile: ## counts the worker's instructions per event and their shares by callgrind (release build); EVENTS=2000
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+bench-profile: bench-build ## counts the worker's instructions per event and their shares by callgrind (release build); EVENTS=2000
 	@command -v valgrind >/dev/null || apt-get install -y -q --no-install-recommends valgrind
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- profile
 
-fairness: ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+fairness: bench-build ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
 
-fleet: ## compares three workers on PostgreSQL with one (release build); EVENTS=3000 RUNS=3 LATENCY=100
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+fleet: bench-build ## compares three workers on PostgreSQL with one (release build); EVENTS=3000 RUNS=3 LATENCY=100
 	@bash deploy/postgres.sh ensure
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo bench --bench throughput -- fleet
 
-flood: ## measures how hostile HTTP clients slow the events of two organizations (release build); EVENTS=2500 RUNS=3 LATENCY=100
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+flood: bench-build ## measures how hostile HTTP clients slow the events of two organizations (release build); EVENTS=2500 RUNS=3 LATENCY=100
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- flood
 
-hostile: ## measures what an environment's refusal of 1 MiB with 50,000 distinct words costs (release build); EVENTS=50
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+hostile: bench-build ## measures what an environment's refusal of 1 MiB with 50,000 distinct words costs (release build); EVENTS=50
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- hostile
 
-scale: ## measures pages, calls and commands at 1,000 organizations, 100,000 waiting events and 100,000 dead letters (release build); RUNS=3
-	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
-	@bash deploy/broker.sh ensure
+scale: bench-build ## measures pages, calls and commands at 1,000 organizations, 100,000 waiting events and 100,000 dead letters (release build); RUNS=3
 	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- scale
 
 dead-letters: ## scans COUNT=100000 dead letters and reports time and memory
