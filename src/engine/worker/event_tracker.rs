@@ -137,12 +137,12 @@ impl EventTracker {
     /// Returns notes of the events that have been queued for this long and have none, at most so many for each shard,
     /// and counts them as noted.
     pub(super) fn notes(&self, queued_for: Duration, most: usize) -> Vec<(EventKey, QueuedNote)> {
-        let mut notes = Vec::new();
+        let (mut notes, now) = (Vec::new(), Instant::now());
         for shard in &self.shards {
             let mut shard = lock(shard);
             let Shard { events, recent } = &mut *shard;
             let mut room = most;
-            while room > 0 && recent.front().is_some_and(|(since, _)| since.elapsed() >= queued_for) {
+            while room > 0 && recent.front().is_some_and(|(since, _)| now.duration_since(*since) >= queued_for) {
                 let Some((_, key)) = recent.pop_front() else { break };
                 let Some(tracked) = events.get_mut(&key) else { continue };
                 if tracked.stage == EventStage::Queued && !tracked.is_noted {
