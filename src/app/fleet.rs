@@ -95,7 +95,7 @@ impl FleetMembership {
     pub(super) fn drain_limit(&self, all: Duration) -> Duration {
         match self {
             Self::Alone(_) => all,
-            Self::Shared(_) => all.saturating_sub(HAND_OVER.min(all / 3)),
+            Self::Shared(_) => without_hand_over(all),
         }
     }
 
@@ -112,6 +112,10 @@ impl FleetMembership {
             fleet.leave().await;
         }
     }
+}
+
+fn without_hand_over(all: Duration) -> Duration {
+    all.saturating_sub(HAND_OVER.min(all / 3))
 }
 
 impl AloneWorker {
@@ -211,5 +215,17 @@ impl FleetHost for WorkerHost {
 
     fn state(&self, organization: &OrganizationId) -> Option<String> {
         self.dynamics.handover(organization)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_stops_keeps_two_seconds_and_at_most_a_third_for_handing_over() {
+        for (all, for_events) in [(25_000, 23_000), (6_000, 4_000), (3_000, 2_000), (0, 0)] {
+            assert_eq!(without_hand_over(Duration::from_millis(all)), Duration::from_millis(for_events));
+        }
     }
 }

@@ -24,8 +24,6 @@ use super::{reporting, self_stop};
 
 /// Least time between two looks at the fleet.
 const SHORTEST: Duration = Duration::from_millis(50);
-/// Longest time between two looks while a worker is leaving, whose organizations nobody has until they are taken.
-const WHILE_LEAVING: Duration = Duration::from_millis(200);
 
 /// Joins the fleet, and stays a member until it is left.
 pub fn join_fleet(fleet: &Arc<PostgresFleet>, host: Arc<dyn FleetHost>) {
@@ -82,8 +80,7 @@ impl Heartbeat {
 
     fn interval(&self) -> Duration {
         let state = self.fleet.lock();
-        let interval = state.lease.interval();
-        if state.view.has_leaving() { interval.min(WHILE_LEAVING) } else { interval }
+        state.view.next_look(state.lease.interval())
     }
 
     fn failed(&self, failure: &ServerFailure, reported: &mut bool) {

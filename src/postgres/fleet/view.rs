@@ -1,9 +1,13 @@
 //! Fleet as its rows show it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
 use uuid::Uuid;
+
+/// Longest time between two looks while a worker is leaving, whose organizations nobody has until they are taken.
+const WHILE_LEAVING: Duration = Duration::from_millis(200);
 
 /// Rows of the fleet, as of one renewal.
 #[derive(Clone, Default, Debug)]
@@ -97,9 +101,10 @@ impl FleetView {
         self.workers.values().filter(|row| row.state != WorkerState::Lost && !row.is_expired).count()
     }
 
-    /// Returns true while a worker gives back what it owns.
-    pub(super) fn has_leaving(&self) -> bool {
-        self.workers.values().any(|row| row.state == WorkerState::Leaving)
+    /// Returns the time until the next look at the fleet, which is usually this one.
+    pub(super) fn next_look(&self, usually: Duration) -> Duration {
+        let has_leaving = self.workers.values().any(|row| row.state == WorkerState::Leaving);
+        if has_leaving { usually.min(WHILE_LEAVING) } else { usually }
     }
 
     /// Returns true if another worker that is live has the organization configured.
@@ -112,5 +117,21 @@ impl FleetView {
     pub(super) fn owner(&self, organization: &OrganizationId) -> Option<String> {
         let worker = self.owners.get(organization)?.worker?;
         self.workers.get(&worker).map(|row| row.name.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_are_frequent_while_a_worker_is_leaving() {
+        let row = |state| WorkerRow { name: "a".to_owned(), state, is_expired: false, able: true, lists: 0 };
+        let second = Duration::from_secs(1);
+        let mut view = FleetView { workers: [(Uuid::nil(), row(WorkerState::Joined))].into(), ..FleetView::default() };
+        assert_eq!(view.next_look(second), second);
+        view.workers.insert(Uuid::max(), row(WorkerState::Leaving));
+        assert_eq!(view.next_look(second), WHILE_LEAVING);
+        assert_eq!(view.next_look(WHILE_LEAVING / 2), WHILE_LEAVING / 2, "never rarer than usual");
     }
 }
