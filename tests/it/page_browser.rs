@@ -1,6 +1,7 @@
 //! The operators' page in a real browser, on a real worker with a real broker and a simulated Dynamics.
 
 mod looks;
+mod pictures;
 mod silence;
 mod tour;
 
@@ -11,7 +12,7 @@ use thirtyfour::Key;
 use crate::support::browser::Browser;
 use crate::support::event::{Event, handoff};
 use crate::support::files::TOKEN;
-use crate::support::rig::{Rig, rig};
+use crate::support::rig::{Plan, Rig, rig};
 
 const PLUG_IN: &str = "The plug-in Acme.CaseGuard refuses cases without a product.";
 
@@ -25,7 +26,11 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Option<Self> {
-        let rig = rig().start().await;
+        Self::on(rig()).await
+    }
+
+    async fn on(plan: Plan) -> Option<Self> {
+        let rig = plan.start().await;
         let address = rig.worker().address().expect("an address");
         let browser = Browser::start(&format!("http://{address}")).await?;
         browser.go("/find").await;

@@ -77,9 +77,12 @@
     function show(text) {
       const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("light");
       if (!fresh) return;
-      document.getElementById("light").replaceWith(fresh);
+      const shown = document.getElementById("light");
+      shown.replaceWith(fresh);
       document.title = `${fresh.dataset.verdict} · ${own}`;
-      if (document.body.classList.contains("unheard")) document.dispatchEvent(new Event("heard"));
+      // The rest of the page follows at once, or it would contradict the verdict.
+      const unheard = document.body.classList.contains("unheard");
+      if (unheard || fresh.dataset.verdict !== shown.dataset.verdict) document.dispatchEvent(new Event("changed"));
       document.body.classList.remove("unheard");
       heard = { at: performance.now(), time: new Date() };
     }
@@ -113,7 +116,7 @@
     });
     document.querySelector("footer").append(note, button);
     document.addEventListener("visibilitychange", () => document.hidden || renew());
-    document.addEventListener("heard", renew);
+    document.addEventListener("changed", renew);
     say();
     wait();
 

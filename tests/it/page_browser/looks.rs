@@ -1,7 +1,5 @@
 //! Appearance and accessibility of the pages: without scripts, by keyboard, on a phone, with low vision.
 
-use std::path::Path;
-
 use thirtyfour::Key;
 
 use super::Scene;
@@ -12,8 +10,6 @@ use crate::support::browser::{Browser, DESK, PHONE, Screen, TWICE};
 const EXAMINE: &str = include_str!("examine.js");
 /// Variable with a copy of axe-core (`tests/browser.sh axe`), which examines the pages too.
 const AXE: &str = "HANDOFFD_TEST_AXE";
-/// Variable with a folder for screenshots, for `docs/screenshots`.
-const PICTURES: &str = "HANDOFFD_SCREENSHOTS";
 
 #[tokio::test]
 async fn every_page_is_accessible() {
@@ -42,7 +38,6 @@ async fn every_page_is_accessible() {
     }
     browser.screen(DESK).await;
     the_keyboard_leads_to_the_content(browser).await;
-    take_pictures(&scene).await;
 }
 
 #[tokio::test]
@@ -117,12 +112,15 @@ async fn pages(scene: &Scene) -> Vec<String> {
 }
 
 /// Asserts that nothing is wider than the screen but elements that scroll by themselves.
-async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
-    let wide = "const width = innerWidth;
+pub async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
+    // A phone's browser zooms out until all fits, and `innerWidth` grows with it.
+    let width = screen.0;
+    let wide = "const width = WIDTH;
         if (document.documentElement.scrollWidth <= width) return [];
         const beyond = (it) => it.getBoundingClientRect().right > width && !it.parentElement.closest('.scroll');
         return [...document.querySelectorAll('body *')].filter(beyond).map((it) => it.outerHTML.slice(0, 120));";
-    assert_eq!(browser.run(wide).await, serde_json::json!([]), "{path} is wider than {screen:?}");
+    let wide = wide.replace("WIDTH", &width.to_string());
+    assert_eq!(browser.run(&wide).await, serde_json::json!([]), "{path} is wider than {screen:?}");
 }
 
 async fn the_keyboard_leads_to_the_content(browser: &Browser) {
@@ -136,23 +134,4 @@ async fn the_keyboard_leads_to_the_content(browser: &Browser) {
     assert_eq!(browser.run(focus).await, "main");
     browser.types(Key::Tab).await;
     assert_eq!(browser.run("return document.activeElement.textContent").await, "Test org_acme");
-}
-
-async fn take_pictures(scene: &Scene) {
-    let Some(folder) = std::env::var_os(PICTURES) else { return };
-    let (folder, browser) = (Path::new(&folder), &scene.browser);
-    std::fs::create_dir_all(folder).expect("a folder for pictures");
-    let find = format!("/find?q={}", scene.refused.session());
-    for (name, path, scheme, screen) in [
-        ("now", "/", "light", Screen(1180, 1010)),
-        ("now-dark", "/", "dark", Screen(1180, 1010)),
-        ("find", &*find, "light", Screen(1180, 760)),
-        ("dead-letters-phone", "/dead-letters", "light", Screen(390, 844)),
-        ("organizations-dark", "/organizations", "dark", Screen(1180, 420)),
-    ] {
-        browser.screen(screen).await;
-        browser.prefers(scheme).await;
-        browser.go(path).await;
-        std::fs::write(folder.join(format!("{name}.png")), browser.picture(screen).await).expect("a picture on disk");
-    }
 }

@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::Scene;
+use super::looks::assert_fits;
 use crate::support::broker::{eventually, signal};
+use crate::support::browser::PHONE;
 
 /// Text of the light in the header, and title of the page.
 async fn head(scene: &Scene) -> (String, String) {
@@ -12,7 +14,8 @@ async fn head(scene: &Scene) -> (String, String) {
     (text(0), text(1))
 }
 
-async fn shows(scene: &Scene, words: &str) {
+/// Waits until light and title show a verdict.
+pub async fn shows(scene: &Scene, words: &str) {
     eventually(words, async || {
         let (light, title) = head(scene).await;
         light.starts_with(words) && title.starts_with(words)
@@ -41,8 +44,18 @@ async fn every_page_follows_the_verdict_and_turns_grey_when_its_worker_is_silent
     assert!(light.contains("no answer since") && light.ends_with("UTC"), "{light}");
     let band = "return [document.getElementById('light').className, document.querySelector('.band h1').textContent]";
     assert_eq!(scene.browser.run(band).await, json!(["light grey", light]));
+    scene.browser.screen(PHONE).await;
+    assert_fits(&scene.browser, "/", PHONE).await;
     signal("-CONT", &scene.worker().id());
     shows(&scene, "Running normally").await;
+    scene.browser.reads("Processing events; all organizations healthy.").await;
+
+    // Without refreshes by time the content still follows the verdict, which it must not contradict.
+    let rarely = "document.getElementById('live').dataset.every = 3600; document.dispatchEvent(new Event('changed'))";
+    scene.browser.run(rarely).await;
+    scene.worker().api("POST", "/organizations/org_acme/pause", None).await;
+    scene.browser.reads("paused by an operator").await;
+    scene.worker().api("POST", "/organizations/org_acme/resume", None).await;
     scene.browser.reads("Processing events; all organizations healthy.").await;
 
     scene.browser.without_scripts().await;
