@@ -86,10 +86,10 @@ cluster: ## kills, cuts off and restarts nodes of a RabbitMQ cluster of three un
 compat: ## runs the broker tests on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS="4.0 4.3" FILTER="rabbit story"
 	@VERSIONS="$(VERSIONS)" FILTER="$(FILTER)" MIRROR="$(MIRROR)" bash tests/compat.sh
 
-crowds: ## tests 60,000 events of a blocked organization, and 200 hanging organizations with 500 events of 20 KB each
+crowds: ## tests 60,000 events of a blocked organization, and 200 hanging organizations with 500 events of 20 KB each (release build)
 	@bash deploy/broker.sh ensure
-	$(CARGO) test --test it --no-run
-	@HANDOFFD_BROKER_LIFE=0 cargo test --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release --test it --no-run
+	@HANDOFFD_BROKER_LIFE=0 cargo test --release --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
 
 long-waits: ## tests that 40 minutes of throttling and 15 of a pause give nothing up and disturb nothing
 	@bash deploy/broker.sh ensure

@@ -18,6 +18,9 @@ use crate::regular::{self, LONGEST_PEM};
 /// Heartbeat requested unless the URL names one. A broker that vanishes silently is noticed after twice this; with the
 /// brokers' own default of 60 s that would take two minutes.
 const HEARTBEAT_SECONDS: u16 = 10;
+/// Frame size requested unless the URL names one. lapin keeps buffers for 64 frames of each connection, 8 MB with the
+/// broker's default of 128 KiB. All headers of a message share one frame, so that a small one would cost headers.
+const FRAME_MAX_BYTES: u32 = 64 * 1024;
 
 /// Number of `broker.confirm_timeout`s that one message waits for its confirm.
 const CONFIRM_TIMEOUTS: u32 = 4;
@@ -191,6 +194,7 @@ fn read(url: &str) -> Result<AMQPUri, StartError> {
         "/".clone_into(&mut uri.vhost);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    uri.query.frame_max.get_or_insert(FRAME_MAX_BYTES);
     Ok(uri)
 }
 
@@ -268,10 +272,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_url_overrides_the_default_heartbeat() {
+    fn the_url_overrides_the_default_heartbeat_and_frame_size() {
         let mut options = options();
-        assert_eq!(options.uris().unwrap()[0].query.heartbeat, Some(10));
-        options.urls = vec!["amqp://broker/%2f?heartbeat=3".into()];
-        assert_eq!(options.uris().unwrap()[0].query.heartbeat, Some(3));
+        let of_url = |options: &RabbitOptions| {
+            let query = options.uris().unwrap().remove(0).query;
+            (query.heartbeat, query.frame_max)
+        };
+        assert_eq!(of_url(&options), (Some(10), Some(65_536)));
+        options.urls = vec!["amqp://broker/%2f?heartbeat=3&frame_max=8192".into()];
+        assert_eq!(of_url(&options), (Some(3), Some(8192)));
     }
 }

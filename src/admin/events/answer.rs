@@ -131,7 +131,7 @@ impl EventAnswer {
         // A note of a queued event may be older than the event's end.
         let ended = record.and_then(|record| record.outcome()).map(|outcome| outcome.finished_at);
         let tracked = tracked
-            .filter(|tracked| tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since));
+            .filter(|tracked| tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since()));
         match (tracked, record) {
             (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
             (None, Some(record)) => Some(of_record(blank, key, record, around)),
@@ -158,20 +158,20 @@ impl EventAnswer {
 
 fn of_tracked(blank: EventAnswer, key: &EventKey, tracked: &TrackedEvent, around: &Surroundings<'_>) -> EventAnswer {
     match tracked.stage {
-        EventStage::Queued => queued(blank, key, tracked.since, around),
+        EventStage::Queued => queued(blank, key, tracked.since(), around),
         EventStage::InProgress => EventAnswer {
             state: EventState::InProgress,
             place: Some("this worker".to_owned()),
-            since: Some(tracked.since),
+            since: Some(tracked.since()),
             advice: Some(advice::IN_PROGRESS.to_owned()),
             ..blank
         },
         EventStage::OnHold(reason) => {
-            let queued = queued(blank, key, tracked.since, around);
+            let queued = queued(blank, key, tracked.since(), around);
             let reason = queued.reason.filter(|reason| reason != "queued").or_else(|| Some(reason.to_owned()));
             EventAnswer { place: Some("this worker, on hold".to_owned()), reason, ..queued }
         }
-        EventStage::Retrying { reason, until } => retrying(blank, (tracked.since, until), reason, around.names),
+        EventStage::Retrying { reason, until } => retrying(blank, (tracked.since(), until), reason, around.names),
     }
 }
 

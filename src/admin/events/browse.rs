@@ -194,7 +194,7 @@ fn of_store(sources: &EventSources<'_>, StoredEvent { key, record }: StoredEvent
 }
 
 fn listed_at(tracked: &TrackedEvent) -> Timestamp {
-    tracked.received.unwrap_or(tracked.since)
+    tracked.received().unwrap_or_else(|| tracked.since())
 }
 
 /// Returns the position that a page begins after, given the latest time of the filter.

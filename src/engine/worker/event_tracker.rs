@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::compact_time::CompactTime;
 use crate::event::{Event, EventKey, Kind, SessionId};
 use crate::ports::store::queued::QueuedNote;
 
@@ -42,14 +43,12 @@ pub struct TrackedEvent {
     pub kind: Kind,
     /// Id of the conversation.
     pub session_id: SessionId,
-    /// Time at which the router received it; `None` if it was in its organization's queue before this worker started.
-    pub received: Option<Timestamp>,
-    /// Time at which the broker confirmed it in its organization's queue.
-    pub moved: Option<Timestamp>,
     /// Stage of the event.
     pub stage: EventStage,
+    received: Option<CompactTime>,
+    moved: Option<CompactTime>,
     /// Time at which the stage began.
-    pub since: Timestamp,
+    since: CompactTime,
     /// True if the store has a note that it is queued.
     is_noted: bool,
 }
@@ -102,7 +101,7 @@ impl EventTracker {
     /// Records that the broker has confirmed an event in its organization's queue. It may have begun, or ended, before.
     pub(super) fn moved(&self, key: &EventKey, now: Timestamp) {
         if let Some(tracked) = self.shard(key).events.get_mut(key) {
-            tracked.moved.get_or_insert(now);
+            tracked.moved.get_or_insert(now.into());
         }
     }
 
@@ -117,7 +116,7 @@ impl EventTracker {
         tracked.enter(EventStage::InProgress, now);
         if tracked.received.is_some() {
             // It came from its queue, so only the answer to the confirm is late.
-            tracked.moved.get_or_insert(now);
+            tracked.moved.get_or_insert(now.into());
         }
         tracked.clone()
     }
@@ -200,28 +199,46 @@ impl Default for EventTracker {
 impl TrackedEvent {
     fn new(event: &Event, received: Option<Timestamp>, stage: EventStage, since: Timestamp) -> Self {
         let session_id = event.session_id().clone();
+        let (received, since) = (received.map(CompactTime::from), since.into());
         Self { kind: event.kind(), session_id, received, moved: None, stage, since, is_noted: false }
     }
 
     /// Returns the event that a note in the store describes.
     pub fn of_note(note: QueuedNote) -> Self {
         let QueuedNote { kind, session_id, received, moved } = note;
+        let (received, moved) = (received.into(), moved.map(CompactTime::from));
         let since = moved.unwrap_or(received);
         Self { kind, session_id, received: Some(received), moved, stage: EventStage::Queued, since, is_noted: true }
+    }
+
+    /// Returns the time at which the router received it; `None` if it was in its organization's queue before this
+    /// worker started.
+    pub fn received(&self) -> Option<Timestamp> {
+        self.received.map(CompactTime::timestamp)
+    }
+
+    /// Returns the time at which the broker confirmed it in its organization's queue.
+    pub fn moved(&self) -> Option<Timestamp> {
+        self.moved.map(CompactTime::timestamp)
+    }
+
+    /// Returns the time at which the stage began.
+    pub fn since(&self) -> Timestamp {
+        self.since.timestamp()
     }
 
     fn note(&self) -> QueuedNote {
         QueuedNote {
             kind: self.kind,
             session_id: self.session_id.clone(),
-            received: self.received.unwrap_or(self.since),
-            moved: self.moved,
+            received: self.received.unwrap_or(self.since).timestamp(),
+            moved: self.moved(),
         }
     }
 
     fn enter(&mut self, stage: EventStage, now: Timestamp) {
         if self.stage != stage {
-            (self.stage, self.since) = (stage, now);
+            (self.stage, self.since) = (stage, now.into());
         }
     }
 }
@@ -254,11 +271,11 @@ mod tests {
         let (tracker, event) = (EventTracker::default(), named("evt_1"));
         tracker.routed(&event, at(NINE));
         let queued = tracker.get(&event.key).expect("a queued event");
-        assert_eq!((queued.stage, queued.since, queued.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
+        assert_eq!((queued.stage, queued.since(), queued.received()), (EventStage::Queued, at(NINE), Some(at(NINE))));
         tracker.moved(&event.key, at(TEN));
         let begun = tracker.begins(&event, at(NOON));
-        assert_eq!((begun.stage, begun.since), (EventStage::InProgress, at(NOON)));
-        assert_eq!((begun.received, begun.moved), (Some(at(NINE)), Some(at(TEN))));
+        assert_eq!((begun.stage, begun.since()), (EventStage::InProgress, at(NOON)));
+        assert_eq!((begun.received(), begun.moved()), (Some(at(NINE)), Some(at(TEN))));
         tracker.ends(&event.key);
         assert_eq!(tracker.get(&event.key), None);
         tracker.moved(&event.key, at(NOON));
@@ -274,7 +291,7 @@ mod tests {
         let retrying = EventStage::Retrying { reason: "transient", until: at(NOON) };
         tracker.enters(&event.key, retrying, at(TEN));
         tracker.enters(&event.key, retrying, at(NOON));
-        assert_eq!(tracker.get(&event.key).expect("an event").since, at(TEN), "the same stage goes on");
+        assert_eq!(tracker.get(&event.key).expect("an event").since(), at(TEN), "the same stage goes on");
         tracker.routed(&event, at(NOON));
         assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
     }
@@ -295,7 +312,7 @@ mod tests {
         let restored = EventTracker::default();
         restored.restore(notes);
         let known = restored.get(&waits.key).expect("an event");
-        assert_eq!((known.stage, known.since, known.received), (EventStage::Queued, at(NINE), Some(at(NINE))));
+        assert_eq!((known.stage, known.since(), known.received()), (EventStage::Queued, at(NINE), Some(at(NINE))));
         assert_eq!(restored.notes(Duration::ZERO, 100), [], "the store has it");
     }
 

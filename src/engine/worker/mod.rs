@@ -25,6 +25,7 @@ mod arrivals;
 mod attempt;
 mod unroutable;
 mod caught_panic;
+mod compact_time;
 mod core;
 mod event_tracker;
 mod failures;

@@ -2,11 +2,11 @@
 //!
 //! It grows only with success, to limit the damage of a bad message or a hanging organization. A consumer starts with
 //! one delivery, since the process may have died of the first message of the queue. After a message that was never
-//! delivered before it asks for four, because the organization may not answer at all and hundreds of requests could
-//! hang. From then on it grows each time as many events were processed as it asked for.
+//! delivered before it asks for two, because the organization may not answer at all: 200 such organizations, with two more
+//! events of 20 KB each, would take 25 MB more. From then on it grows each time as many events were processed as it asked for.
 
 /// Prefetch after the first message that was never delivered before.
-const FEW: u16 = 4;
+const FEW: u16 = 2;
 /// Factor by which it grows and shrinks.
 const STEP: u16 = 4;
 
@@ -101,13 +101,16 @@ mod tests {
     fn prefetch_grows_only_with_processed_events() {
         let mut prefetch = proven();
         assert_eq!(prefetch.adjust(64, 4, true), PrefetchChange::None, "nothing was processed, so it may hang");
-        prefetch.completed(4);
-        assert_eq!(prefetch.adjust(64, 3, true), PrefetchChange::None, "the queue has no more");
-        assert_eq!(prefetch.adjust(64, 4, false), PrefetchChange::None, "there is no room for more");
-        assert_eq!(prefetch.adjust(64, 4, true), PrefetchChange::Grown);
-        assert_eq!(prefetch.now(), 16);
-        prefetch.completed(16);
-        assert_eq!(prefetch.adjust(20, 16, true), PrefetchChange::Grown);
+        prefetch.completed(2);
+        assert_eq!(prefetch.adjust(64, 1, true), PrefetchChange::None, "the queue has no more");
+        assert_eq!(prefetch.adjust(64, 2, false), PrefetchChange::None, "there is no room for more");
+        assert_eq!(prefetch.adjust(64, 2, true), PrefetchChange::Grown);
+        assert_eq!(prefetch.now(), 8);
+        prefetch.completed(8);
+        assert_eq!(prefetch.adjust(20, 8, true), PrefetchChange::Grown);
+        assert_eq!(prefetch.now(), 32);
+        prefetch.completed(32);
+        assert_eq!(prefetch.adjust(64, 32, true), PrefetchChange::Grown);
         assert_eq!(prefetch.now(), 64);
         prefetch.completed(64);
         assert_eq!(prefetch.adjust(1000, 64, true), PrefetchChange::None, "never above the maximum");
@@ -120,8 +123,9 @@ mod tests {
         assert_eq!(prefetch.adjust(16, 64, false), PrefetchChange::Shrunk);
         assert_eq!(prefetch.now(), 16);
         assert_eq!(prefetch.adjust(1, 16, false), PrefetchChange::Shrunk);
-        assert_eq!(prefetch.adjust(1, 4, false), PrefetchChange::None);
+        assert_eq!(prefetch.adjust(1, 4, false), PrefetchChange::Shrunk);
         assert_eq!(prefetch.now(), FEW);
+        assert_eq!(prefetch.adjust(0, 2, false), PrefetchChange::None);
     }
 
     #[test]

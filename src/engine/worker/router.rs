@@ -42,10 +42,15 @@ impl Worker {
     /// event or contains several.
     fn destination(&self, delivery: &Delivery) -> Option<Event> {
         let decoded = caught_at_once(|| decode(&delivery.envelope, &delivery.body, &self.settings.limits));
-        let Ok(Ok(Decoded::Event(event))) = decoded else { return None };
-        let organization = &event.key.organization_id;
-        let is_known = self.destination.settings(organization).is_some();
-        (is_known || self.fleet.is_configured_elsewhere(organization)).then_some(event)
+        let Ok(Ok(Decoded::Event(mut event))) = decoded else { return None };
+        let organization = &mut event.key.organization_id;
+        match self.destination.settings(organization) {
+            // One text for all of its events, of which 100,000 may be tracked.
+            Some(settings) => organization.clone_from(&settings.organization_id),
+            None if self.fleet.is_configured_elsewhere(organization) => {}
+            None => return None,
+        }
+        Some(event)
     }
 
     async fn forwarded(

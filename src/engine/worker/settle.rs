@@ -109,7 +109,7 @@ impl Worker {
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
         self.metrics.record(Measurement::Event(outcome.kind, end_of(outcome)));
         self.finished(received, outcome, *timestamp);
-        let received_at = self.tracker.get(key).and_then(|tracked| tracked.received);
+        let received_at = self.tracker.get(key).and_then(|tracked| tracked.received());
         let total = received_at.map(|at| elapsed(at, self.now()));
         log(key, outcome, &headers::trace(&delivery.envelope), (received.elapsed(), total));
     }

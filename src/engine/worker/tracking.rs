@@ -126,7 +126,7 @@ pub(super) fn began(mut life: Life, tracked: &TrackedEvent) -> Life {
             life.add(Milestone::bare(at, what));
         }
     };
-    add(tracked.received, MilestoneKind::Received);
-    add(tracked.moved, MilestoneKind::Moved);
+    add(tracked.received(), MilestoneKind::Received);
+    add(tracked.moved(), MilestoneKind::Moved);
     life
 }

@@ -53,7 +53,7 @@ pub(in crate::rabbit) struct PublishPolicy {
     pub faults: Option<Arc<DestinationFaults>>,
 }
 
-/// Message to publish.
+/// Message to publish. On the heap, because it is 400 bytes and moves from one collection to the next.
 pub(super) struct PublishJob {
     pub exchange: ShortString,
     pub routing_key: ShortString,
@@ -74,7 +74,7 @@ pub(super) struct PublishLane {
     policy: PublishPolicy,
     channels: Arc<ConfirmPool>,
     channel: Option<Channel>,
-    waiting: VecDeque<PublishJob>,
+    waiting: VecDeque<Box<PublishJob>>,
     in_flight: BTreeMap<u64, Unconfirmed>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
     number: u64,
@@ -93,7 +93,7 @@ struct Forbidden {
 
 /// Message that is published and not confirmed.
 struct Unconfirmed {
-    job: PublishJob,
+    job: Box<PublishJob>,
     /// Number of the channel that it was published on.
     channel: u16,
     published: Instant,
@@ -107,7 +107,7 @@ impl PublishLane {
         name: String,
         policy: PublishPolicy,
         channels: Arc<ConfirmPool>,
-    ) -> mpsc::UnboundedSender<PublishJob> {
+    ) -> mpsc::UnboundedSender<Box<PublishJob>> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let lane = Self {
             name,
@@ -126,7 +126,7 @@ impl PublishLane {
         jobs
     }
 
-    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<PublishJob>) {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Box<PublishJob>>) {
         let mut check = interval(CHECK_INTERVAL);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -165,7 +165,7 @@ impl PublishLane {
         }
     }
 
-    async fn publish(&mut self, job: PublishJob) {
+    async fn publish(&mut self, job: Box<PublishJob>) {
         let channel = match self.channel().await {
             Ok(channel) => channel,
             Err(error) => {
@@ -315,11 +315,17 @@ impl PublishLane {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
         }
-        let channel = self.channels.open().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        // On the heap, or every lane would hold its room all the time.
+        let channel = open_confirmed(&self.channels).boxed().await?;
         self.channel = Some(channel.clone());
         Ok(channel)
     }
+}
+
+async fn open_confirmed(channels: &ConfirmPool) -> lapin::Result<Channel> {
+    let channel = channels.open().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
 }
 
 /// Publishes and waits for the confirm.

@@ -18,7 +18,7 @@ pub(in crate::rabbit) struct ConfirmedPublisher {
     policy: PublishPolicy,
     channels: Arc<ConfirmPool>,
     /// Destinations by the name of the exchange or queue.
-    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<PublishJob>>>,
+    destinations: Mutex<HashMap<String, mpsc::UnboundedSender<Box<PublishJob>>>>,
 }
 
 impl ConfirmedPublisher {
@@ -62,7 +62,7 @@ impl ConfirmedPublisher {
     ) -> Result<oneshot::Receiver<PublishResult>, PublishFailure> {
         let (answer, confirmed) = oneshot::channel();
         let (exchange, routing_key) = (short(to.exchange)?, short(to.routing_key)?);
-        let job = PublishJob { exchange, routing_key, body, properties, answer };
+        let job = Box::new(PublishJob { exchange, routing_key, body, properties, answer });
         let mut destinations = lock(&self.destinations);
         let jobs = match destinations.get(to.name()) {
             Some(jobs) => jobs,
