@@ -19,7 +19,7 @@ use crate::regular::{self, LONGEST_PEM};
 /// brokers' own default of 60 s that would take two minutes.
 const HEARTBEAT_SECONDS: u16 = 10;
 /// Frame size requested unless the URL names one. lapin keeps buffers for 64 frames of each connection, 8 MB with the
-/// broker's default of 128 KiB. All headers of a message share one frame, so that a small one would cost headers.
+/// broker's default of 128 KiB. All headers of a message share one frame, so a smaller one would cost headers.
 const FRAME_MAX_BYTES: u32 = 64 * 1024;
 
 /// Number of `broker.confirm_timeout`s that one message waits for its confirm.
