@@ -81,8 +81,7 @@
       shown.replaceWith(fresh);
       document.title = `${fresh.dataset.verdict} · ${own}`;
       // The rest of the page follows at once, or it would contradict the verdict.
-      const unheard = document.body.classList.contains("unheard");
-      if (unheard || fresh.dataset.verdict !== shown.dataset.verdict) document.dispatchEvent(new Event("changed"));
+      if (fresh.dataset.verdict !== shown.dataset.verdict) document.dispatchEvent(new Event("changed"));
       document.body.classList.remove("unheard");
       heard = { at: performance.now(), time: new Date() };
     }
@@ -91,6 +90,7 @@
       if (performance.now() - heard.at < silence) return;
       const light = document.getElementById("light");
       light.className = "light grey";
+      delete light.dataset.verdict;
       light.textContent = `Unknown: ${why} since ${heard.time.toISOString().slice(11, 19)} UTC`;
       const band = document.querySelector(".band h1");
       if (band) band.textContent = light.textContent;

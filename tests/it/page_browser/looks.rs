@@ -114,12 +114,10 @@ async fn pages(scene: &Scene) -> Vec<String> {
 /// Asserts that nothing is wider than the screen but elements that scroll by themselves.
 pub async fn assert_fits(browser: &Browser, path: &str, screen: Screen) {
     // A phone's browser zooms out until all fits, and `innerWidth` grows with it.
-    let width = screen.0;
-    let wide = "const width = WIDTH;
-        if (document.documentElement.scrollWidth <= width) return [];
+    let wide = "if (document.documentElement.scrollWidth <= width) return [];
         const beyond = (it) => it.getBoundingClientRect().right > width && !it.parentElement.closest('.scroll');
         return [...document.querySelectorAll('body *')].filter(beyond).map((it) => it.outerHTML.slice(0, 120));";
-    let wide = wide.replace("WIDTH", &width.to_string());
+    let wide = format!("const width = {}; {wide}", screen.0);
     assert_eq!(browser.run(&wide).await, serde_json::json!([]), "{path} is wider than {screen:?}");
 }
 

@@ -28,6 +28,7 @@ async fn pictures_of_every_page_and_verdict() {
         scene.browser.go(path).await;
         picture(&scene, name, screen).await;
     }
+    scene.browser.go("/").await;
     of_verdict(&scene, "working", "Running normally").await;
     scene.worker().api("POST", "/organizations/org_acme/pause", None).await;
     of_verdict(&scene, "degraded", "Degraded").await;
@@ -40,9 +41,6 @@ async fn pictures_of_every_page_and_verdict() {
 
 /// Takes pictures of the overview, without loading it again: a worker that is silent would not answer.
 async fn of_verdict(scene: &Scene, name: &str, light: &str) {
-    if name == "working" {
-        scene.browser.go("/").await;
-    }
     shows(scene, light).await;
     let band = "return document.querySelector('.band h1').textContent";
     eventually("the same in the content", async || {
