@@ -22,9 +22,12 @@ impl Worker {
         let first_seen = message_history.first_seen.into_iter().chain(seen).fold(self.now(), Timestamp::min); // never in the future
         let progress = going_on.as_ref().map(|record| record.progress.clone().for_new_attempt()).unwrap_or_default();
         let tracked = self.tracker.begins(event, self.now());
-        // A failing store spends no attempt: the one that it interrupted goes on.
-        let is_interrupted =
-            message_history.waited_for_store && going_on.as_ref().is_some_and(|record| record.phase == Phase::InHand);
+        // A failing store spends no attempt: the one that it interrupted, in quarantine or not, goes on. The record counts it
+        // and the message does not.
+        let is_interrupted = message_history.waited_for_store
+            && going_on
+                .as_ref()
+                .is_some_and(|record| record.phase != Phase::Waiting && record.attempts > message_history.attempts);
         let (life, history) = if let Some(record) = going_on {
             (record.life, record.history)
         } else {

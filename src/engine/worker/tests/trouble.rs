@@ -2,6 +2,9 @@
 //! is affected.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::rig::{Mood, envelope, handoff, rig};
 use crate::event::Envelope;
@@ -119,4 +122,24 @@ async fn a_failing_store_spends_no_attempt_and_never_dead_letters_the_event() {
     }
     rig.store.fails.store(false, Ordering::Relaxed);
     assert_eq!(rig.process(Envelope::default(), handoff("evt_1")).await, MessageEnd::Acked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redelivered_event_that_the_store_interrupts_spends_one_attempt() {
+    let rig = rig();
+    rig.mood("evt_1", Mood::Takes(8));
+    let redelivered = QueuedMessage::new(Envelope::default(), handoff("evt_1")).redelivered();
+    let failing = async {
+        sleep(Duration::from_millis(500)).await;
+        rig.store.fails.store(true, Ordering::Relaxed);
+    };
+    let (ends, ()) = tokio::join!(rig.hand_over(vec![redelivered]), failing);
+    let MessageEnd::Later { headers, .. } = &ends[0] else { panic!("{ends:?}") };
+    assert_eq!(headers[ATTEMPTS], "0", "a failing store spends none");
+    assert!(matches!(rig.record("evt_1").await.unwrap().phase, Phase::Quarantined { .. }));
+
+    rig.store.fails.store(false, Ordering::Relaxed);
+    let past: Vec<_> = headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+    assert_eq!(rig.process(envelope(&past), handoff("evt_1")).await, MessageEnd::Acked);
+    assert_eq!(rig.record("evt_1").await.unwrap().attempts, 1, "the interrupted attempt went on");
 }
