@@ -113,7 +113,10 @@ impl Store for PostgresStore {
         let session = found.session();
         let session = if query.needs_session(found.record.as_ref()) { session } else { Vec::new() };
         let contact = found.contact.filter(|(_, at)| *at >= query.contact_not_before).map(|(contact, _)| contact);
-        Ok(KnownEvent { record: found.record, memory: Memory { contact, learned: found.learned, session } })
+        Ok(KnownEvent {
+            record: found.record,
+            memory: Memory { contact, learned: found.learned, session, ..Memory::default() },
+        })
     }
 
     async fn record(&self, key: &EventKey) -> Result<Option<Record>, StoreError> {

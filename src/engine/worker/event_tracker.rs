@@ -1,6 +1,6 @@
 //! Whereabouts of the events that this worker has moved to their organizations' queues and that are not over: in
-//! memory, for operators' questions. Nothing depends on them for correctness. Events that wait longer are noted in the
-//! store, so that they are known after a restart; an event that is carried at once costs the store nothing.
+//! memory, for operators' questions, and for resolutions that overtook a handoff. Events that wait longer are noted in
+//! the store, so that they are known after a restart; an event that is carried at once costs the store nothing.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::compact_time::CompactTime;
-use crate::event::{Event, EventKey, Kind, SessionId};
+use super::retried_handoffs::RetriedHandoffs;
+use crate::event::{Event, EventKey, Kind, OrganizationId, SessionId};
 use crate::ports::store::queued::QueuedNote;
 
 /// Most events that are tracked, which takes about 30 MB. Later ones are unknown until a worker begins them.
@@ -24,6 +25,7 @@ const SHARDS: usize = 16;
 pub struct EventTracker {
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
+    retried: RetriedHandoffs,
     /// Signalled when an event is added to `recent`.
     queued: Notify,
 }
@@ -123,14 +125,29 @@ impl EventTracker {
 
     /// Records another stage of a tracked event.
     pub(super) fn enters(&self, key: &EventKey, stage: EventStage, now: Timestamp) {
-        if let Some(tracked) = self.shard(key).events.get_mut(key) {
-            tracked.enter(stage, now);
+        let mut shard = self.shard(key);
+        let Some(tracked) = shard.events.get_mut(key) else { return };
+        tracked.enter(stage, now);
+        if matches!(stage, EventStage::Retrying { .. }) && tracked.kind == Kind::Handoff {
+            self.retried.add(key, &tracked.session_id);
         }
+    }
+
+    /// Returns true if a handoff of this session waits in a retry queue, or returns from one, and is not over.
+    pub(super) fn has_retried_handoff(&self, organization: &OrganizationId, session: &SessionId) -> bool {
+        self.retried.contains(organization, session)
+    }
+
+    /// Forgets the retried handoffs of an organization that another worker takes, for it may finish them.
+    pub(super) fn forget_retried(&self, organization: &OrganizationId) {
+        self.retried.forget(organization);
     }
 
     /// Forgets an event that is over. Returns true if the store was given a note of it.
     pub(super) fn ends(&self, key: &EventKey) -> bool {
-        self.shard(key).events.remove(key).is_some_and(|tracked| tracked.is_noted)
+        let Some(tracked) = self.shard(key).events.remove(key) else { return false };
+        self.retried.remove(key, &tracked.session_id);
+        tracked.is_noted
     }
 
     /// Returns notes of the events that have been queued for this long and have none, at most so many for each shard,
@@ -192,7 +209,12 @@ impl EventTracker {
 
 impl Default for EventTracker {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Mutex::default()), hasher: RandomState::new(), queued: Notify::new() }
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            retried: RetriedHandoffs::default(),
+            queued: Notify::new(),
+        }
     }
 }
 

@@ -36,6 +36,7 @@ mod backoff;
 mod pending;
 mod quarantine;
 mod remember;
+mod retried_handoffs;
 mod settle;
 mod settlement;
 mod tracking;

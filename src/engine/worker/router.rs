@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::caught_panic::caught_at_once;
 use super::core::Worker;
@@ -81,7 +81,12 @@ impl Worker {
             }
             Ok(Forwarded::Lost) => {}
             Err(problem) if problem.is_of_destination() => {
-                warn!(organization_id = %key.organization_id, error = %problem, "could not move an event to its organization's queue");
+                debug!(
+                    event_id = %key.event_id,
+                    organization_id = %key.organization_id,
+                    error = %problem,
+                    "could not move an event to its organization's queue"
+                );
                 self.track_retry(&key, 0, "queue_refused");
                 _ = self
                     .retry_refused(delivery, Some(EventName { key: &key, session_id: &session_id }), "queue_refused")

@@ -109,6 +109,7 @@ impl Consumers {
         // A consumer that panicked has no name; its organization stays with this worker until the worker ends.
         let Some(organization) = organization else { return };
         if let Some((OwnershipState::Term(claim), _)) = self.running.remove(&organization) {
+            self.worker.tracker.forget_retried(&claim.organization);
             self.worker.fleet.released(&claim);
         }
     }

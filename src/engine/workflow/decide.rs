@@ -151,7 +151,7 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
     if resolution.verdict == Verdict::NotResolved {
         return skip(Reason::NotResolved);
     }
-    if memory.session.iter().any(|entry| entry.state == SessionState::Opening) {
+    if memory.has_retried_handoff || memory.session.iter().any(|entry| entry.state == SessionState::Opening) {
         return Decision::WaitForHandoff(None);
     }
     if let Some(incident) = next_to_close(resolution, memory, progress) {

@@ -14,6 +14,8 @@ pub struct Memory {
     pub learned: Learned,
     /// Entries of the event's session, oldest first.
     pub session: Vec<SessionEntry>,
+    /// True if this worker has a handoff of the session in a retry queue. Not stored.
+    pub has_retried_handoff: bool,
 }
 
 /// Peculiarities learned of an environment, each from a single refused request.

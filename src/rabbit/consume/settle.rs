@@ -10,7 +10,7 @@ use handoffd_engine::ports::bus::{Announced, BusError, CopyTo, Forwarded, Forwar
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::{Acker, BasicProperties};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::debug;
 
 use super::held_channel::HeldChannel;
 use crate::rabbit::dead_letters::broker_deaths::BrokerDeaths;
@@ -120,7 +120,7 @@ impl RabbitMessage {
             answer = self.put(&queue, self.body.clone(), copy.clone(), limit).await;
             match &answer {
                 Err(problem) if problem.is_of_destination() => {
-                    warn!(error = %problem, queue, "could not put an event into a retry queue");
+                    debug!(error = %problem, queue, "could not put an event into a retry queue");
                 }
                 _ => break,
             }

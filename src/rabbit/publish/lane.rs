@@ -26,7 +26,7 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::address::PublishFailure;
 use super::destination_faults::{DestinationFaults, DestinationTrouble};
@@ -43,6 +43,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Time without a message after which a destination that did not confirm counts as healthy again, because its state is
 /// unknown.
 const ASSUME_HEALTHY_AFTER: Duration = Duration::from_secs(60);
+
+/// Interval between log lines about a destination that refuses messages.
+const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Treatment of a destination that does not take messages.
 #[derive(Clone)]
@@ -83,6 +86,14 @@ pub(super) struct PublishLane {
     /// True if its confirms are overdue.
     is_unconfirmed: bool,
     forbidden: Option<Forbidden>,
+    refusals: Refusals,
+}
+
+/// Refusals since the last log line about them.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    logged: Option<Instant>,
 }
 
 /// Time of the next attempt at a destination without write permission.
@@ -121,6 +132,7 @@ impl PublishLane {
             last_confirm: Instant::now(),
             is_unconfirmed: false,
             forbidden: None,
+            refusals: Refusals::default(),
         };
         tokio::spawn(lane.run(queue));
         jobs
@@ -236,7 +248,10 @@ impl PublishLane {
         let answer = match confirmation {
             Ok(Confirmation::Ack(_)) if published.returned => Ok(Announced::Unrouted),
             Ok(Confirmation::Ack(_)) => Ok(Announced::Routed),
-            Ok(Confirmation::Nack(_)) => Err(PublishFailure::Refused("basic.nack".to_owned())),
+            Ok(Confirmation::Nack(_)) => {
+                self.refused();
+                Err(PublishFailure::Refused("basic.nack".to_owned()))
+            }
             Ok(Confirmation::NotRequested) => {
                 Err(PublishFailure::Refused("the channel is not in confirm mode".to_owned()))
             }
@@ -256,6 +271,22 @@ impl PublishLane {
         }
         // The caller may have stopped waiting.
         _ = published.job.answer.send(answer);
+    }
+
+    /// Records that the broker has refused a message, and logs it, at most once a minute.
+    fn refused(&mut self) {
+        self.refusals.count += 1;
+        let is_due = self.refusals.logged.is_none_or(|logged| logged.elapsed() >= REFUSALS_LOGGED_EVERY);
+        if self.policy.faults.is_none() || !is_due {
+            return;
+        }
+        warn!(
+            destination = self.name,
+            refused = self.refusals.count,
+            "the broker refuses messages for a destination; their events wait in retry queues; check that its queue has a \
+             leader and room"
+        );
+        self.refusals = Refusals { count: 0, logged: Some(Instant::now()) };
     }
 
     /// Records an answer by the destination.

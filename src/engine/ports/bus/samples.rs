@@ -76,6 +76,8 @@ pub struct FakeBroker {
     pub refuses_dead_letters: AtomicBool,
     /// True to refuse the move to the organization's queue.
     pub refuses_forwarding: AtomicBool,
+    /// True to refuse copies in every retry queue.
+    pub refuses_retries: AtomicBool,
     /// True while the organization's queue is too new to be used, so that its events go to a retry queue.
     pub has_new_queue: AtomicBool,
     /// True while no outcome can be published for lack of a connection.
@@ -282,7 +284,10 @@ impl Settle for FakeDelivery {
     async fn copy(&self, to: CopyTo, headers: Vec<(&'static str, String)>) -> Result<(), BusError> {
         let headers = headers.into_iter().collect();
         let end = match to {
-            CopyTo::Retry(rung) => MessageEnd::Later { rung, headers },
+            CopyTo::Retry(rung) => {
+                FakeBroker::refused(&self.broker.refuses_retries, "handoffd.retry.5s")?;
+                MessageEnd::Later { rung, headers }
+            }
             CopyTo::DeadLetters => {
                 FakeBroker::refused(&self.broker.refuses_dead_letters, "handoffd.dead-letters")?;
                 MessageEnd::Dead { headers }

@@ -37,7 +37,7 @@ pub trait Store: Send + Sync + 'static {
             None => None,
         };
         let learned = self.learned(&query.key.organization_id).await?;
-        Ok(KnownEvent { record, memory: Memory { contact, learned, session } })
+        Ok(KnownEvent { record, memory: Memory { contact, learned, session, ..Memory::default() } })
     }
 
     /// Returns the record of an event.

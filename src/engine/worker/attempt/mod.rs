@@ -105,7 +105,8 @@ impl Worker {
         known: KnownEvent,
         arrival: &'a Arrival,
     ) -> Attempt<'a> {
-        let KnownEvent { record: known, memory } = known;
+        let KnownEvent { record: known, mut memory } = known;
+        memory.has_retried_handoff = self.tracker.has_retried_handoff(&event.key.organization_id, event.session_id());
         // Earlier notes may not have reached the disk, if an attempt ended in a panic or the store failed.
         let session_as_noted = match &known {
             Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),

@@ -186,13 +186,14 @@ impl Destination for FakeDestination {
             (Some(Mood::Hangs), _) => std::future::pending().await,
             (Some(Mood::Refuses(remedy)), _) => Err(self.refused(step, remedy)),
             (_, Step::PostIncident { .. }) => Ok(Receipt::IncidentPosted {
-                id: incident(1),
+                id: incident(if id == "evt_2" { 2 } else { 1 }),
                 ticket_number: None,
                 customer: LinkedCustomer::Nobody,
                 queue: QueueBinding::NoQueue,
                 transcript: Fit::Whole,
                 existed: false,
             }),
+            (_, Step::CloseIncident { incident, .. }) => Ok(Receipt::IncidentClosed(*incident)),
             (_, other) => panic!("unexpected step {other:?}"),
         };
         Performed { result, exchanges: Vec::new() }

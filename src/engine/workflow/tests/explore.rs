@@ -53,7 +53,7 @@ fn memories() -> Vec<Memory> {
         Memory::default(),
         Memory { contact: Some(contact(4)), ..Memory::default() },
         Memory { learned, ..Memory::default() },
-        Memory { learned: placed, contact: Some(contact(4)), session: Vec::new() },
+        Memory { learned: placed, contact: Some(contact(4)), ..Memory::default() },
     ]
 }
 
