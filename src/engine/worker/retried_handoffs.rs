@@ -3,7 +3,7 @@
 //! The store has an entry of a handoff once it has begun. One whose organization's queue refused it, or was too young,
 //! has not: while a broker's node is replaced, its resolution may be accepted and reach the worker first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::event::{EventId, EventKey, OrganizationId, SessionId};
@@ -13,60 +13,47 @@ const MOST_RETRIED: usize = 20_000;
 
 /// Unfinished handoffs that were put into a retry queue.
 #[derive(Default)]
-pub(super) struct RetriedHandoffs(Mutex<RetriedBySession>);
-
-#[derive(Default)]
-struct RetriedBySession {
-    sessions: HashMap<OrganizationId, HashMap<SessionId, HashSet<EventId>>>,
-    count: usize,
-}
+pub(super) struct RetriedHandoffs(Mutex<BTreeSet<(OrganizationId, SessionId, EventId)>>);
 
 impl RetriedHandoffs {
     /// Records that a handoff was put into a retry queue.
     pub(super) fn add(&self, key: &EventKey, session: &SessionId) {
         let mut retried = self.lock();
-        if retried.count >= MOST_RETRIED {
-            return;
-        }
-        let sessions = retried.sessions.entry(key.organization_id.clone()).or_default();
-        if sessions.entry(session.clone()).or_default().insert(key.event_id.clone()) {
-            retried.count += 1;
+        if retried.len() < MOST_RETRIED {
+            retried.insert(entry(key, session));
         }
     }
 
     /// Forgets a handoff that is over.
     pub(super) fn remove(&self, key: &EventKey, session: &SessionId) {
         let mut retried = self.lock();
-        let Some(sessions) = retried.sessions.get_mut(&key.organization_id) else { return };
-        let Some(handoffs) = sessions.get_mut(session) else { return };
-        if !handoffs.remove(&key.event_id) {
-            return;
+        if !retried.is_empty() {
+            retried.remove(&entry(key, session));
         }
-        if handoffs.is_empty() {
-            sessions.remove(session);
-        }
-        if sessions.is_empty() {
-            retried.sessions.remove(&key.organization_id);
-        }
-        retried.count -= 1;
     }
 
     /// Returns true if a session has such a handoff.
     pub(super) fn contains(&self, organization: &OrganizationId, session: &SessionId) -> bool {
-        self.lock().sessions.get(organization).is_some_and(|sessions| sessions.contains_key(session))
+        let retried = self.lock();
+        if retried.is_empty() {
+            return false;
+        }
+        let first = (organization.clone(), session.clone(), EventId::from(""));
+        retried.range(first..).next().is_some_and(|(its, of, _)| its == organization && of == session)
     }
 
     /// Forgets the handoffs of an organization.
     pub(super) fn forget(&self, organization: &OrganizationId) {
-        let mut retried = self.lock();
-        if let Some(sessions) = retried.sessions.remove(organization) {
-            retried.count -= sessions.values().map(HashSet::len).sum::<usize>();
-        }
+        self.lock().retain(|(its, ..)| its != organization);
     }
 
-    fn lock(&self) -> MutexGuard<'_, RetriedBySession> {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(OrganizationId, SessionId, EventId)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn entry(key: &EventKey, session: &SessionId) -> (OrganizationId, SessionId, EventId) {
+    (key.organization_id.clone(), session.clone(), key.event_id.clone())
 }
 
 #[cfg(test)]
@@ -98,6 +85,6 @@ mod tests {
         assert!(retried.contains(organization, session));
         retried.forget(organization);
         assert!(!retried.contains(organization, session));
-        assert_eq!(retried.lock().count, 0);
+        assert_eq!(retried.lock().len(), 0);
     }
 }

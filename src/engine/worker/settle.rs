@@ -98,12 +98,12 @@ impl Worker {
         event: Option<EventName<'_>>,
         postponed: &Postponed,
     ) -> Result<(), BusError> {
-        let (until, mut pauses) = (delivery.received + MAX_HOLD, Backoff::new());
+        let mut pauses = Backoff::new();
         loop {
             let copied = self.copy_later(delivery, event, postponed).await;
             let is_refused = copied.as_ref().is_err_and(BusError::is_of_destination);
             let pause = pauses.next((self.clock.random)());
-            if !is_refused || tokio::time::Instant::now() + pause > until || !self.pause(delivery, pause).await {
+            if !is_refused || delivery.received.elapsed() + pause > MAX_HOLD || !self.pause(delivery, pause).await {
                 return copied;
             }
         }
