@@ -124,7 +124,7 @@ mod tests {
             ("invalid_client", "Renew the secret.")
         );
         assert!(next.claim_probing());
-        assert!(matches!(next.next_probe(Instant::now()).0, super::super::limiter::ProbeTurn::Now));
+        assert!(matches!(next.next_probe(Instant::now()).0, super::super::limiter::probing::ProbeTurn::Now(_)));
         next.probed(Some(&Ok(())), Instant::now());
         assert!(matches!(next.availability(Instant::now()), LimiterAvailability::Open(_)));
     }

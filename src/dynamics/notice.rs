@@ -23,6 +23,10 @@ pub(super) fn rejected(step: StepName, turned: Rejected) -> Fault {
             let since = jiff::Timestamp::now().saturating_sub(cause.since.elapsed()).unwrap_or(jiff::Timestamp::MIN);
             refused(step, &cause, Remedy::HoldStep(since), "the organization is blocked at this step")
         }
+        Rejected::Retired => {
+            let message = "the organization was removed while the event was in progress".to_owned();
+            Fault::unanswered(step, Remedy::Retry, message)
+        }
     }
 }
 

@@ -12,14 +12,14 @@ use handoffd_engine::event::{Event, OrganizationId};
 use handoffd_engine::ports::destination::{Availability, Destination, Performed, Unavailable};
 use handoffd_engine::ports::fleet::Fleet;
 use handoffd_engine::ports::metrics::Metrics;
-use handoffd_engine::workflow::{Fault, Remedy, Settings, Step, StepName};
+use handoffd_engine::workflow::{Remedy, Settings, Step, StepName};
 
 use super::access::Access;
 use super::call::StepCall;
 use super::client::{Client, ClientError, Proxy};
 use super::environment::OrganizationEnvironment;
 use super::handover::Handover;
-use super::limiter::{Limiter, LimiterAvailability, LimiterStatus};
+use super::limiter::{Limiter, LimiterAvailability, LimiterStatus, Permit, Rejected};
 use super::organization_check::{CheckProgress, Finding, inspect};
 use super::reply::StepContext;
 use super::wire::DynamicsWire;
@@ -181,6 +181,22 @@ impl Dynamics {
         Some(Handover::of(&self.environment(organization)?.limiter, Instant::now()).text())
     }
 
+    /// Waits for a permit to perform a step. While it waits, the organization may get another file, and so another limiter.
+    async fn enter(
+        &self,
+        step: StepName,
+        organization: &OrganizationId,
+    ) -> Result<(Arc<OrganizationEnvironment>, Permit), Rejected> {
+        while let Some(environment) = self.environment(organization) {
+            match environment.limiter.acquire(step).await {
+                Ok(permit) => return Ok((environment, permit)),
+                Err(Rejected::Retired) => {}
+                Err(rejected) => return Err(rejected),
+            }
+        }
+        Err(Rejected::Retired)
+    }
+
     fn environment(&self, organization: &OrganizationId) -> Option<Arc<OrganizationEnvironment>> {
         self.environments.read().unwrap_or_else(PoisonError::into_inner).get(organization).cloned()
     }
@@ -189,17 +205,10 @@ impl Dynamics {
 #[async_trait]
 impl Destination for Dynamics {
     async fn perform(&self, step: &Step, event: &Event, settings: &Settings) -> Performed {
-        let Some(environment) = self.environment(&event.key.organization_id) else {
-            let message = "the organization was removed while the event was in progress".to_owned();
-            return Performed {
-                result: Err(Fault::unanswered(step.name(), Remedy::Retry, message)),
-                exchanges: Vec::new(),
-            };
-        };
-        let permit = match environment.limiter.acquire(step.name()).await {
-            Ok(permit) => permit,
-            Err(turned) => {
-                return Performed { result: Err(notice::rejected(step.name(), turned)), exchanges: Vec::new() };
+        let (environment, permit) = match self.enter(step.name(), &event.key.organization_id).await {
+            Ok(entered) => entered,
+            Err(rejected) => {
+                return Performed { result: Err(notice::rejected(step.name(), rejected)), exchanges: Vec::new() };
             }
         };
         let mut call = StepCall::new(&self.wire, step.name(), Some(event)).counted(&environment);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::call::StepCall;
 use super::environment::OrganizationEnvironment;
-use super::limiter::ProbeTurn;
+use super::limiter::probing::ProbeTurn;
 use super::notice;
 use super::reply::probed;
 use super::request::{Method, Request};
@@ -31,7 +31,7 @@ async fn probe_until_available(wire: Arc<DynamicsWire>, environment: Weak<Organi
         notice::report_change(&*wire.metrics, &environment, change);
         match look {
             ProbeTurn::Done => return,
-            ProbeTurn::Now => {
+            ProbeTurn::Now(_permit) => {
                 let found = ask(&wire, &environment).await;
                 let change = environment.limiter.probed(found.as_ref(), Instant::now());
                 notice::report_change(&*wire.metrics, &environment, change);

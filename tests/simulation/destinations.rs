@@ -28,10 +28,11 @@ pub enum Trouble {
     Forbidden,
 }
 
-/// Window of time in which one destination fails.
+/// Window of time in which one destination fails, or all that the worker publishes to.
 #[derive(Clone, Debug)]
 pub struct Window {
-    destination: Destination,
+    /// `None` is every destination but the inbox, as while a cluster elects leaders after the death of a node.
+    destination: Option<Destination>,
     pub trouble: Trouble,
     from: Duration,
     pub until: Duration,
@@ -51,14 +52,20 @@ impl Windows {
         let count = scene.pick(&[0, 0, 0, 1, 1, 2]);
         let mut windows: Vec<_> = (0..count).map(|_| window(scene, organizations)).collect();
         if scene.happens(0.1) {
-            windows.push(of_time(scene, Destination::Outcomes, Trouble::Forbidden));
+            windows.push(of_time(scene, Some(Destination::Outcomes), Trouble::Forbidden));
+        }
+        if scene.happens(0.25) {
+            windows.push(of_time(scene, None, trouble(scene)));
         }
         Self(windows)
     }
 
     /// Returns the current window of a destination.
     pub fn of(&self, destination: &Destination, now: Duration) -> Option<&Window> {
-        self.open(now).find(|window| window.destination == *destination)
+        self.open(now).find(|window| match &window.destination {
+            Some(one) => one == destination,
+            None => *destination != Destination::Inbox,
+        })
     }
 
     /// Returns the end of the current window in which the worker consumes nothing because a permission is missing.
@@ -94,11 +101,14 @@ fn window(scene: &RunContext, organizations: &[OrganizationId]) -> Window {
         3 => Destination::DeadLetters,
         _ => Destination::Outcomes,
     };
-    let trouble = if scene.happens(0.6) { Trouble::Leaderless } else { Trouble::Refuses };
-    of_time(scene, destination, trouble)
+    of_time(scene, Some(destination), trouble(scene))
 }
 
-fn of_time(scene: &RunContext, destination: Destination, trouble: Trouble) -> Window {
+fn trouble(scene: &RunContext) -> Trouble {
+    if scene.happens(0.6) { Trouble::Leaderless } else { Trouble::Refuses }
+}
+
+fn of_time(scene: &RunContext, destination: Option<Destination>, trouble: Trouble) -> Window {
     let from = TROUBLE_ENDS.mul_f64(scene.random().powi(2));
     let until = from + Duration::from_secs(scene.pick(&[5, 60, 200, 500]));
     Window { destination, trouble, from, until }

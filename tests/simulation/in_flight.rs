@@ -1,7 +1,6 @@
 //! Message in flight over the broker in memory, settled as the adapter settles it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
@@ -13,11 +12,8 @@ use super::broker::{Broker, DELAYS};
 use super::destinations::Destination;
 use super::flaw::Flaw;
 use super::message::Message;
-use super::publish::{CONFIRM_LIMIT, Sent};
+use super::publish::{CONFIRM_LIMIT, CONFIRM_TIMEOUT, Sent};
 use super::scene::ProcessLife;
-
-/// Time granted to another retry queue to confirm after the first did not.
-const OTHER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Message in flight.
 #[derive(Clone)]
@@ -102,13 +98,13 @@ impl InFlight {
     /// Publishes to the retry queue of a rung, or to another one if that queue refuses.
     async fn retry(&self, rung: usize, headers: Headers) -> Result<(), BusError> {
         let copy = self.copy(headers);
-        let mut answer = self.put(Destination::Retry(rung), copy.clone(), limit()).await;
-        for other in (0..DELAYS.len()).filter(|other| *other != rung) {
+        let mut answer = Err(BusError::Away);
+        for rung in [rung].into_iter().chain((0..DELAYS.len()).filter(|other| *other != rung)) {
+            answer = self.put(Destination::Retry(rung), copy.clone(), Instant::now() + CONFIRM_TIMEOUT).await;
             match &answer {
                 Err(problem) if problem.is_of_destination() => {}
                 _ => break,
             }
-            answer = self.put(Destination::Retry(other), copy.clone(), Instant::now() + OTHER_LIMIT).await;
         }
         answer
     }

@@ -16,8 +16,10 @@ use super::scene::ProcessLife;
 
 /// Longest time until a confirm.
 const CONFIRM: Duration = Duration::from_millis(20);
-/// Longest time that the adapter waits for a confirm.
-pub const CONFIRM_LIMIT: Duration = Duration::from_secs(240);
+/// Time after which the adapter tries another retry queue (`broker.confirm_timeout`).
+pub const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time that the adapter waits for any other confirm: four times as long.
+pub const CONFIRM_LIMIT: Duration = Duration::from_secs(120);
 /// Probability that a publish is refused.
 const REFUSED: f64 = 0.01;
 

@@ -5,12 +5,13 @@
 //! an organization share one limiter. It must never keep a request waiting for an organization that admits none: such requests
 //! are rejected at once, because their events wait elsewhere.
 
+pub(super) mod probing;
 mod request_result;
 mod start;
 mod status;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use handoffd_engine::workflow::{Fault, StepName};
@@ -23,7 +24,7 @@ use super::circuit_breaker::{BreakerChange, BreakerPermission, CircuitBreaker, T
 pub(super) use request_result::RequestResult;
 pub(super) use start::LimiterStart;
 pub use status::LimiterStatus;
-pub(super) use status::{LimiterAvailability, ProbeTurn, Rejected};
+pub(super) use status::{LimiterAvailability, Rejected};
 
 /// Concurrency limiter of one organization.
 pub(super) struct Limiter {
@@ -41,8 +42,12 @@ struct LimiterState {
     waiting: VecDeque<oneshot::Sender<Permit>>,
     /// True while a task probes the blocked organization.
     is_probed: bool,
-    /// True once the organization has another limiter or was removed. Later changes are not reported.
+    /// True while a due probe waits for a permit. The next free one is kept for it.
+    probe_waits: bool,
+    /// True once the organization has another limiter or was removed. It grants no permit then and reports no change.
     retired: bool,
+    /// Limiter for the same organization with a changed file. Requests that are still under way here count there too.
+    successor: Weak<Limiter>,
 }
 
 /// Permit to have a request under way. Dropping it releases it, even without a result.
@@ -157,57 +162,28 @@ impl Limiter {
     /// Retires this limiter and returns the one for the same organization with a changed file.
     pub(super) fn succeeded_by(&self, most: usize, now: Instant) -> Arc<Self> {
         let mut state = self.lock();
-        state.retired = true;
-        self.notify();
-        Self::with(most, state.breaker.succeeding(now))
+        let next = Self::with(most, state.breaker.succeeding(now));
+        next.lock().under_way = state.under_way;
+        state.successor = Arc::downgrade(&next);
+        self.retire_with(state);
+        next
     }
 
-    /// Retires the limiter of a removed organization.
+    /// Retires the limiter of an organization that was removed, or that another worker owns.
     pub(super) fn retire(&self) {
-        self.lock().retired = true;
+        self.retire_with(self.lock());
+    }
+
+    fn retire_with(&self, mut state: MutexGuard<'_, LimiterState>) {
+        state.retired = true;
+        state.waiting.clear();
         self.notify();
-    }
-
-    /// Assigns the probing of a blocked organization to the caller. Returns false if none is needed or another task is probing.
-    pub(super) fn claim_probing(&self) -> bool {
-        let mut state = self.lock();
-        let needed = !state.is_probed && !state.retired && state.breaker.cause().is_some();
-        state.is_probed |= needed;
-        needed
-    }
-
-    /// Returns the next action of the probing task. [`ProbeTurn::Done`] ends the assignment.
-    pub(super) fn next_probe(&self, now: Instant) -> (ProbeTurn, BreakerChange) {
-        let mut state = self.lock();
-        let change = state.breaker.release_untried(now);
-        if !matches!(change, BreakerChange::None) {
-            self.notify();
-        }
-        if state.retired || state.breaker.cause().is_none() {
-            state.is_probed = false;
-            return (ProbeTurn::Done, state.unless_retired(change));
-        }
-        let due = state.breaker.due().is_some_and(|due| due <= now) && state.wait(now).is_none();
-        (if due { ProbeTurn::Now } else { ProbeTurn::Later }, state.unless_retired(change))
     }
 
     /// Releases everything after a test that has passed.
     pub(super) fn clear(&self, now: Instant) -> BreakerChange {
         let mut state = self.lock();
         let change = state.breaker.clear(now);
-        self.notify();
-        state.unless_retired(change)
-    }
-
-    /// Records the result of a probe: success, a fault of the setup, or `None` for an inconclusive answer.
-    pub(super) fn probed(&self, found: Option<&Result<(), Fault>>, now: Instant) -> BreakerChange {
-        let mut state = self.lock();
-        let change = match found {
-            Some(Ok(())) => state.breaker.probe_succeeded(now),
-            Some(Err(fault)) => state.breaker.probe_refused(fault, now),
-            None => state.breaker.probe_inconclusive(now),
-        };
-        state.reject_waiting();
         self.notify();
         state.unless_retired(change)
     }
@@ -250,20 +226,36 @@ impl Limiter {
             under_way: 0,
             waiting: VecDeque::new(),
             is_probed: false,
+            probe_waits: false,
             retired: false,
+            successor: Weak::new(),
         };
         Arc::new(Self { state: Mutex::new(state), changed: Notify::new() })
     }
 
     fn permit(self: &Arc<Self>, state: &mut LimiterState, now: Instant) -> Permit {
-        state.under_way += 1;
         state.aimd.began(now);
+        self.uncounted(state, now)
+    }
+
+    /// Creates a permit whose request tells nothing about the organization's speed.
+    fn uncounted(self: &Arc<Self>, state: &mut LimiterState, now: Instant) -> Permit {
+        state.under_way += 1;
         Permit { limiter: self.clone(), started: now, released: false, trial: None }
     }
 
-    /// Releases a permit and grants free permits to the waiting requests.
+    /// Releases a permit and grants what is free.
     fn free(self: &Arc<Self>, mut state: MutexGuard<'_, LimiterState>, now: Instant) {
         state.under_way = state.under_way.saturating_sub(1);
+        let successor = state.successor.upgrade();
+        self.grant(state, now);
+        if let Some(next) = successor {
+            next.free(next.lock(), now);
+        }
+    }
+
+    /// Grants free permits to the waiting requests.
+    fn grant(self: &Arc<Self>, mut state: MutexGuard<'_, LimiterState>, now: Instant) {
         while state.admits(now).is_ok() && state.has_place(now) {
             let Some(next) = state.waiting.pop_front() else { break };
             if let Err(mut unwanted) = next.send(self.permit(&mut state, now)) {
@@ -282,6 +274,9 @@ impl Limiter {
 impl LimiterState {
     /// Checks whether the organization admits requests at all.
     fn admits(&self, now: Instant) -> Result<(), Rejected> {
+        if self.retired {
+            return Err(Rejected::Retired);
+        }
         if let Some(cause) = self.breaker.blocked() {
             return Err(Rejected::Blocked(cause.clone()));
         }
@@ -301,7 +296,7 @@ impl LimiterState {
     }
 
     fn has_place(&self, now: Instant) -> bool {
-        self.under_way < self.aimd.places(now)
+        self.under_way + usize::from(self.probe_waits) < self.aimd.places(now)
     }
 
     /// Rejects all waiting requests if the organization is blocked.

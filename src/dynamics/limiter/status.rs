@@ -13,6 +13,8 @@ pub(in crate::dynamics) enum Rejected {
     Blocked(Cause),
     /// The organization's setup refuses this step alone.
     Held(Cause),
+    /// The organization has another limiter, or none any more.
+    Retired,
 }
 
 /// Availability of the organization.
@@ -37,15 +39,4 @@ pub struct LimiterStatus {
     pub wait: Option<Duration>,
     /// Reason of the block or hold, if any.
     pub cause: Option<Cause>,
-}
-
-/// Next action of the task that probes a blocked organization.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::dynamics) enum ProbeTurn {
-    /// Send a probe.
-    Now,
-    /// Check again later.
-    Later,
-    /// Stop: the organization is available again or was removed.
-    Done,
 }

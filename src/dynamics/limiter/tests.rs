@@ -5,6 +5,7 @@ use std::task::Poll;
 use futures_util::poll;
 use handoffd_engine::workflow::Remedy;
 
+use super::probing::ProbeTurn;
 use super::*;
 
 const STEP: StepName = StepName::PostIncident;
@@ -119,7 +120,7 @@ async fn a_blocked_organization_rejects_every_request_until_a_probe_succeeds() {
     assert!(limiter.claim_probing() && !limiter.claim_probing(), "one task probes it");
 
     let later = Instant::now() + Duration::from_secs(6);
-    assert!(matches!(limiter.next_probe(later), (ProbeTurn::Now, BreakerChange::None)));
+    assert!(matches!(limiter.next_probe(later), (ProbeTurn::Now(_), BreakerChange::None)));
     assert!(matches!(limiter.probed(Some(&Ok(())), Instant::now()), BreakerChange::Released(_)));
     assert!(matches!(limiter.next_probe(later), (ProbeTurn::Done, BreakerChange::None)));
     let _all = (entered(&limiter).await, entered(&limiter).await);
@@ -136,7 +137,7 @@ async fn a_held_step_is_tried_by_one_request_and_other_steps_continue() {
     ));
     assert!(limiter.claim_probing(), "a probe checks the extent of the refusal");
     assert!(
-        matches!(limiter.next_probe(now + Duration::from_secs(1)), (ProbeTurn::Now, BreakerChange::None)),
+        matches!(limiter.next_probe(now + Duration::from_secs(1)), (ProbeTurn::Now(_), BreakerChange::None)),
         "at once"
     );
     assert!(matches!(limiter.probed(Some(&Ok(())), now), BreakerChange::Held(_)));
@@ -158,6 +159,36 @@ async fn a_held_step_is_tried_by_one_request_and_other_steps_continue() {
 }
 
 #[tokio::test]
+async fn a_probe_takes_the_next_free_permit_and_holds_it() {
+    let limiter = Limiter::new(2);
+    entered(&limiter).await.release(STEP, RequestResult::Failed, Some(&held(STEP)));
+    assert!(limiter.claim_probing(), "the extent of the refusal is unknown");
+    let other = StepName::PostLiveWorkItem;
+    let (one, two) = (limiter.acquire(other).await.expect("a place"), limiter.acquire(other).await.expect("a place"));
+    let mut turn = pin!(limiter.acquire(other));
+    assert!(poll!(&mut turn).is_pending());
+
+    let due = Instant::now() + Duration::from_secs(1);
+    assert!(matches!(limiter.next_probe(due).0, ProbeTurn::Later), "all permits are in use");
+    one.release(other, RequestResult::Answered, None);
+    assert!(poll!(&mut turn).is_pending(), "the free permit is the probe's");
+    let ProbeTurn::Now(probe) = limiter.next_probe(due).0 else { panic!("a permit is free") };
+    assert_eq!(limiter.condition(due).under_way, 2);
+    assert!(poll!(&mut turn).is_pending(), "the probe holds its permit");
+    drop(probe);
+    let Poll::Ready(Ok(_third)) = poll!(&mut turn) else { panic!("the probe is over") };
+
+    // A probe that is no longer needed keeps no permit.
+    let mut turn = pin!(limiter.acquire(other));
+    assert!(poll!(&mut turn).is_pending());
+    assert!(matches!(limiter.next_probe(due).0, ProbeTurn::Later));
+    two.release(other, RequestResult::Answered, None);
+    limiter.clear(due);
+    assert!(matches!(limiter.next_probe(due).0, ProbeTurn::Done));
+    assert!(matches!(poll!(&mut turn), Poll::Ready(Ok(_))));
+}
+
+#[tokio::test]
 async fn a_successor_takes_over_and_the_predecessor_reports_nothing() {
     let limiter = Limiter::new(8);
     let (first, second) = (entered(&limiter).await, entered(&limiter).await);
@@ -165,7 +196,7 @@ async fn a_successor_takes_over_and_the_predecessor_reports_nothing() {
     let next = limiter.succeeded_by(8, Instant::now());
     assert!(matches!(second.release(STEP, RequestResult::Failed, Some(&held(StepName::Token))), BreakerChange::None));
     assert!(matches!(limiter.next_probe(Instant::now()), (ProbeTurn::Done, BreakerChange::None)));
-    assert!(matches!(next.next_probe(Instant::now()), (ProbeTurn::Now, BreakerChange::None)), "at once");
+    assert!(matches!(next.next_probe(Instant::now()), (ProbeTurn::Now(_), BreakerChange::None)), "at once");
     assert!(matches!(next.probed(Some(&Ok(())), Instant::now()), BreakerChange::Released(_)));
     well(entered(&next).await);
 
@@ -175,4 +206,26 @@ async fn a_successor_takes_over_and_the_predecessor_reports_nothing() {
     let change = inside.release(STEP, RequestResult::Failed, Some(&held(StepName::Token)));
     assert!(matches!(change, BreakerChange::None), "late results are not reported");
     assert!(!limiter.claim_probing());
+}
+
+#[tokio::test]
+async fn requests_of_all_predecessors_count_until_they_are_over() {
+    let limiter = Limiter::new(2);
+    let (first, second) = (entered(&limiter).await, entered(&limiter).await);
+    let mut waiting = pin!(limiter.acquire(STEP));
+    assert!(poll!(&mut waiting).is_pending());
+
+    let next = limiter.succeeded_by(2, Instant::now());
+    assert!(matches!(poll!(&mut waiting), Poll::Ready(Err(Rejected::Retired))), "to be sent with the new file");
+    assert!(matches!(limiter.acquire(STEP).await, Err(Rejected::Retired)));
+    let next = next.succeeded_by(2, Instant::now());
+    let mut turns = [Box::pin(next.acquire(STEP)), Box::pin(next.acquire(STEP))];
+    assert!(poll!(&mut turns[0]).is_pending() && poll!(&mut turns[1]).is_pending());
+    well(first);
+    let Poll::Ready(Ok(permit)) = poll!(&mut turns[0]) else { panic!("one is over") };
+    assert!(poll!(&mut turns[1]).is_pending(), "the other is not");
+    drop(second);
+    well(permit);
+    assert!(matches!(poll!(&mut turns[1]), Poll::Ready(Ok(_))));
+    assert_eq!(next.condition(Instant::now()).under_way, 0);
 }
