@@ -50,6 +50,12 @@ struct Heartbeat {
 impl Heartbeat {
     async fn run(mut self) {
         let closing = self.fleet.closing.clone();
+        // While its connection is being opened for the first time, nothing has failed.
+        let mut link = self.fleet.link.clone();
+        let opening = timeout(self.fleet.options.lease, link.first_attempt());
+        if closing.run_until_cancelled(opening).await.is_none() {
+            return;
+        }
         let mut reported = false;
         loop {
             self.fleet.pulse.tick();

@@ -30,7 +30,10 @@ pub(super) async fn exchange_reports(fleet: Arc<PostgresFleet>, host: Arc<dyn Fl
     let closing = fleet.closing.clone();
     let mut exchange = ReportExchange { fleet, host, life: Uuid::nil(), written: HashMap::new(), read: None };
     let mut reported = false;
+    let mut link = exchange.fleet.link.clone();
     let exchanging = async {
+        // A failure is met again by the first round.
+        _ = link.first_attempt().await;
         loop {
             let round = timeout(LONGEST * 3, exchange.round());
             let silent = || ServerFailure::new(FailureKind::Unavailable, "no answer in time");

@@ -175,6 +175,7 @@ async fn a_session_that_was_signed_out_is_over_at_every_worker_and_after_a_resta
     b.stop().await;
     let again = rig.start_worker("b");
     again.ready().await;
+    assert!(!again.logged("the store is unavailable"), "its start is no failure of the store");
     assert_eq!(status(&again, &first, Method::GET, "/api/v1/audit").await, 401);
     assert_eq!(status(&again, &second, Method::GET, "/api/v1/audit").await, 200, "another session goes on");
     rig.nothing_is_left().await;
