@@ -1,7 +1,7 @@
 //! Membership of this worker among those that share its store, and what the fleet uses of the rest of the worker.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
@@ -99,10 +99,10 @@ impl FleetMembership {
         }
     }
 
-    /// Begins to give all organizations back.
-    pub(super) fn begin_leaving(&self) {
+    /// Begins to give all organizations back, within this time.
+    pub(super) fn begin_leaving(&self, within: Duration) {
         if let Self::Shared(fleet) = self {
-            fleet.begin_leaving();
+            fleet.begin_leaving(Instant::now() + within);
         }
     }
 
@@ -191,6 +191,10 @@ impl FleetHost for WorkerHost {
 
     fn in_flight(&self) -> i64 {
         self.metrics.counts().in_flight
+    }
+
+    fn is_idle(&self, organization: &OrganizationId) -> bool {
+        self.dynamics.condition(organization).is_none_or(|condition| condition.under_way == 0)
     }
 
     async fn consumers(&self, organization: &OrganizationId) -> Option<u32> {

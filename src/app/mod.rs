@@ -146,8 +146,9 @@ async fn process_until_stopped(
         }
         () = signals.stop() => {
             service_manager.notify_stopping();
-            membership.begin_leaving();
-            drain(worker, broker, membership.drain_limit(config.worker.drain_timeout), working).await;
+            let limit = membership.drain_limit(config.worker.drain_timeout);
+            membership.begin_leaving(limit);
+            drain(worker, broker, limit, working).await;
             Ok(())
         }
     }

@@ -81,13 +81,12 @@ async fn a_retry_queue_without_a_leader_is_named_and_delays_nothing_else() {
 /// Suspends or resumes the process that leads a queue.
 fn leader(broker: &Broker, queue: &str, order: &str) {
     let found = format!("{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>))");
-    let done = broker.ctl(&["eval", &format!("{found}, sys:{order}(amqqueue:get_pid(Queue)).")]);
-    assert_eq!(done.trim(), "ok");
+    assert_eq!(broker.eval(&format!("{found}, sys:{order}(amqqueue:get_pid(Queue)).")), "ok");
 }
 
 /// Sets the worker user's write permission.
 fn may_write(broker: &Broker, pattern: &str) {
-    broker.ctl(&["set_permissions", "guest", ".*", pattern, ".*"]);
+    broker.set_permissions("/", "guest", [".*", pattern, ".*"]);
 }
 
 async fn is_unready_over(rig: &Rig, name: &str) {

@@ -13,7 +13,7 @@ use handoffd_engine::ports::metrics::NoMetrics;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::broker::{Broker, DEADLINE, eventually};
+use crate::support::broker::{Broker, DEADLINE, binary, eventually};
 use crate::support::worker::program;
 
 /// Folder with a default configuration except for these lines of `[broker]`, and two organizations.
@@ -68,7 +68,8 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     let rights = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/rabbitmq/definitions.json");
     broker.ctl(&["import_definitions", rights.to_str().unwrap()]);
     for user in ["handoffd", "handoffd-checked"] {
-        broker.ctl(&["change_password", user, "rights"]);
+        let given = [user, "rights", "tests"].map(binary).join(", ");
+        assert_eq!(broker.eval(&format!("rabbit_auth_backend_internal:change_password({given})")), "ok");
     }
     let url = |user: &str| broker.url().replace("guest:guest", &format!("{user}:rights"));
     let checked = site(&format!("url = {:?}\ndeclare = false", url("handoffd-checked")));
@@ -84,10 +85,10 @@ async fn the_imported_topology_equals_the_one_a_worker_declares() {
     eventually("readiness", async || bus.unready().is_empty()).await;
     bus.close().await;
 
-    broker.ctl(&["add_vhost", "declared"]);
+    assert_eq!(broker.eval(r#"rabbit_vhost:add(<<"declared">>, <<"tests">>)"#), "ok");
     for user in ["handoffd", "guest"] {
-        let [configure, write, read] = rights_of(&rights, "handoffd");
-        broker.ctl(&["set_permissions", "-p", "declared", user, &configure, &write, &read]);
+        let rights = rights_of(&rights, "handoffd");
+        broker.set_permissions("declared", user, rights.each_ref().map(String::as_str));
     }
     let own = url("handoffd").replace("%2f", "declared");
     let other = site(&format!("url = {own:?}"));

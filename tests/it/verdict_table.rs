@@ -176,15 +176,15 @@ async fn broker(rows: &mut Vec<Row>) {
     let broker = Broker::start();
     let rig = rig_on(&broker).set("broker", "confirm_timeout", "2s").start().await;
     let [_, outcomes] = rig.files.exchanges();
-    broker.ctl(&["set_permissions", "guest", ".*", &format!("^(?!{}$).*", outcomes.replace('.', "\\.")), ".*"]);
+    broker.set_permissions("/", "guest", [".*", &format!("^(?!{}$).*", outcomes.replace('.', "\\.")), ".*"]);
     rig.bus.publish_all(&events(3)).await;
     rows.push(shown(&rig, "outcomes may not be published (403)", Instant::now(), &outcomes).await);
 
     let rig = rig_on(&broker).set("broker", "confirm_timeout", "2s").start().await;
-    broker.ctl(&["set_permissions", "guest", ".*", ".*", ".*"]);
+    broker.set_permissions("/", "guest", [".*", ".*", ".*"]);
     let queue = rig.retry_queue("200ms");
     let found = format!("{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{queue}\">>))");
-    broker.ctl(&["eval", &format!("{found}, sys:suspend(amqqueue:get_pid(Queue)).")]);
+    broker.eval(&format!("{found}, sys:suspend(amqqueue:get_pid(Queue))."));
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
     rig.bus.publish_all(&events(3)).await;
     rows.push(shown(&rig, "a retry queue has no leader", Instant::now(), &queue).await);

@@ -20,6 +20,8 @@ const EVERY: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Time after an outage in which takeovers count as disturbed: a taker must have been live for a lease first.
 const RECOVERY: Duration = Duration::from_secs(2 * LEASE_S + 5);
+/// Longest time until an owner that was killed or suspended is declared lost.
+const UNDECLARED: Duration = Duration::from_secs(LEASE_S + 1);
 /// Time in which a worker that joins must have its share.
 const JOIN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -75,6 +77,13 @@ struct OwnerLoss {
     over: Option<Instant>,
 }
 
+impl OwnerLoss {
+    /// Returns true if the owner may not be declared lost yet, and others still count on it.
+    fn is_recent(&self) -> bool {
+        matches!(self.kind, LossKind::Killed | LossKind::Suspended) && self.at.elapsed() < UNDECLARED
+    }
+}
+
 /// Worker that has started and has not its share yet.
 struct JoiningWorker {
     name: String,
@@ -110,7 +119,9 @@ impl OwnerWatch {
     /// Records that a worker ends or is suspended.
     pub fn lost(&self, name: &str, kind: LossKind) {
         let mut state = self.lock();
-        let is_disturbed = state.is_disturbed();
+        let is_disturbed = state.is_disturbed() || state.losses.iter().any(OwnerLoss::is_recent);
+        // What is assigned to an owner that has just been lost waits until that one is declared lost.
+        state.losses.iter_mut().filter(|loss| loss.is_open).for_each(|loss| loss.is_disturbed = true);
         let (at, at_time) = (Instant::now(), Timestamp::now());
         // An earlier life of the same name may not be replaced yet.
         let is_known = |life: Uuid| state.losses.iter().any(|loss| loss.is_open && loss.life == life);
@@ -228,7 +239,7 @@ impl OwnerWatch {
         ];
         println!("  organizations that went on elsewhere, by the end of their owner");
         for (kind, what, limit) in limits {
-            for (is_disturbed, when) in [(false, ""), (true, ", with an outage meanwhile")] {
+            for (is_disturbed, when) in [(false, ""), (true, ", with another fault meanwhile")] {
                 let of_kind = |one: &&Takeover| one.kind == kind && one.is_disturbed == is_disturbed;
                 let mut times: Vec<f64> =
                     state.taken.iter().filter(of_kind).map(|one| one.took.as_secs_f64()).collect();

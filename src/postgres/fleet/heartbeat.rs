@@ -253,7 +253,8 @@ impl Heartbeat {
         let over: Vec<(Claim, TakeoverReason)> = {
             let state = self.fleet.lock();
             let over = state.holdings.iter().filter_map(|(id, held)| match held.stage {
-                HoldingStage::Over(why) => {
+                // A probe of the organization may still be under way.
+                HoldingStage::Over(why) if self.host.is_idle(id) => {
                     Some((Claim { organization: id.clone(), worker: held.worker, term: held.term }, why))
                 }
                 _ => None,

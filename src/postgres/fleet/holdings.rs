@@ -61,6 +61,13 @@ impl Holdings {
         Some(held.worker)
     }
 
+    /// Returns the life for which requests may begin, if the organization is one of this worker's. None begins once nothing
+    /// is in progress any more: a probe would still be under way when the next owner begins.
+    pub(super) fn actor(&self, organization: &OrganizationId) -> Option<Uuid> {
+        let held = self.0.get(organization)?;
+        matches!(held.stage, HoldingStage::Held | HoldingStage::Returning(_)).then_some(held.worker)
+    }
+
     /// Returns the claim under which an organization may be consumed.
     pub(super) fn claim(&self, organization: &OrganizationId) -> Option<Claim> {
         let held = self.0.get(organization).filter(|held| held.stage == HoldingStage::Held)?;
@@ -161,10 +168,12 @@ mod tests {
         assert!(holdings.begin(&claim(1)));
         assert!(holdings.give_back(&"org".into(), TakeoverReason::Balance));
         assert_eq!((holdings.claim(&"org".into()), holdings.holds(&claim(1))), (None, true), "its events may end");
+        assert_eq!(holdings.actor(&"org".into()), Some(Uuid::nil()));
         holdings.released(&"org".into());
         assert_eq!(stage(&holdings), Some(HoldingStage::Returning(TakeoverReason::Balance)));
         holdings.over(&claim(1));
         assert_eq!(stage(&holdings), Some(HoldingStage::Over(TakeoverReason::Balance)));
+        assert_eq!((holdings.actor(&"org".into()), holdings.holder(&"org".into())), (None, Some(Uuid::nil())));
         holdings.released(&"org".into());
         assert_eq!(stage(&holdings), None);
     }

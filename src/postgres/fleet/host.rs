@@ -15,6 +15,9 @@ pub trait FleetHost: Send + Sync + 'static {
     /// Returns the number of events in progress.
     fn in_flight(&self) -> i64;
 
+    /// Returns true if no request for the organization is under way.
+    fn is_idle(&self, organization: &OrganizationId) -> bool;
+
     /// Returns the number of consumers of the organization's queue; `None` if it is unknown.
     async fn consumers(&self, organization: &OrganizationId) -> Option<u32>;
 

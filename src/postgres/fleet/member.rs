@@ -11,6 +11,7 @@ use handoffd_engine::ports::fleet::{Claim, Fleet, FleetStatus, OwnershipState, S
 use handoffd_engine::ports::metrics::Metrics;
 use handoffd_engine::ports::store::StoreError;
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -28,6 +29,8 @@ use super::view::{FleetView, Revision};
 
 /// Longest time that leaving may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+/// Interval at which a worker that leaves looks for what it has not given back.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Options of the membership.
 #[derive(Clone, Debug)]
@@ -71,6 +74,8 @@ pub(super) struct MemberState {
     pub unsaved: BTreeSet<OrganizationId>,
     /// Reports of all workers.
     reports: SharedReports,
+    /// Time until which a worker that leaves waits for what is in progress.
+    leaving_until: Option<Instant>,
 }
 
 impl MemberState {
@@ -94,6 +99,7 @@ impl PostgresFleet {
             view: FleetView::default(),
             unsaved: BTreeSet::new(),
             reports: SharedReports::default(),
+            leaving_until: None,
         };
         Self {
             options,
@@ -110,8 +116,10 @@ impl PostgresFleet {
         }
     }
 
-    /// Begins to give everything back: each organization as soon as what is in progress of it is over.
-    pub fn begin_leaving(&self) {
+    /// Begins to give everything back: each organization as soon as what is in progress of it is over, and the rest when
+    /// the worker leaves, until this time at the latest.
+    pub fn begin_leaving(&self, until: Instant) {
+        self.lock().leaving_until = Some(until);
         self.is_leaving.store(true, Ordering::Relaxed);
         self.changed();
         self.poke();
@@ -119,7 +127,7 @@ impl PostgresFleet {
 
     /// Leaves the fleet, and gives back what is left. The worker's connections to the broker must be closed.
     pub async fn leave(&self) {
-        self.begin_leaving();
+        self.everything_is_given_back().await;
         self.closing.cancel();
         self.pulse.end();
         let life = self.lock().life;
@@ -130,6 +138,19 @@ impl PostgresFleet {
         let left: Result<(), ServerFailure> = left.await;
         if let Err(failure) = left {
             warn!(error = %failure, "could not leave the fleet; others take over when the lease ends");
+        }
+    }
+
+    /// Waits for requests that no event awaits, such as the probes of blocked organizations, while the heartbeat reaches
+    /// the server.
+    async fn everything_is_given_back(&self) {
+        let is_awaited = || {
+            let (state, now) = (self.lock(), Instant::now());
+            let is_in_time = state.leaving_until.is_some_and(|until| now < until) && state.lease.may_act(now);
+            is_in_time && state.holdings.owned() > 0
+        };
+        while is_awaited() {
+            sleep(LOOK).await;
         }
     }
 
@@ -226,7 +247,7 @@ impl Fleet for PostgresFleet {
 
     fn may_act(&self, organization: &OrganizationId) -> bool {
         let state = self.lock();
-        state.holdings.holder(organization) == Some(state.life) && state.lease.may_act(Instant::now())
+        state.holdings.actor(organization) == Some(state.life) && state.lease.may_act(Instant::now())
     }
 
     fn holds(&self, claim: &Claim) -> bool {

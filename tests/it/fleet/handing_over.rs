@@ -69,6 +69,30 @@ async fn a_stopping_worker_gives_each_organization_back_as_soon_as_it_is_over() 
     rig.nothing_is_left().await;
 }
 
+/// It is a request of the organization like any other (contract 11): with the next owner's, there would be one too many.
+#[tokio::test]
+async fn an_organization_that_is_being_probed_is_given_back_after_the_probe() {
+    let (rig, a, b) = pair(plan().await).await;
+    let blocked = owned_by(&b, "a").await[0];
+    rig.crm.fault(&json!({ "operation": "WhoAmI", "times": 1, "fault": { "delay_ms": 6000 } }));
+    rig.crm.fault(
+        &json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 403, "code": "0x80072560" } }),
+    );
+    let event = handoff("email").with("/organization_id", blocked);
+    rig.bus.publish(&event).await;
+    eventually("a probe", async || rig.crm.fired().await == 2).await;
+    a.terminate();
+    owns(&b, 3).await;
+    assert_eq!(owner(&b, blocked).await.as_deref(), Some("a"), "its probe is under way");
+    assert!(a.exit().await.success());
+    owns(&b, 4).await;
+    carried_once(&rig, &[event]).await;
+    let times = |operation| rig.crm.requests(operation).iter().map(|entry| entry.time).collect::<Vec<_>>();
+    let (probed, created) = (times("WhoAmI")[0], times("incidents.create"));
+    assert!(created[1].duration_since(probed) >= jiff::SignedDuration::from_secs(6), "{probed} {created:?}");
+    rig.nothing_is_left().await;
+}
+
 #[tokio::test]
 async fn a_worker_that_starts_after_another_has_stopped_takes_all_at_once() {
     let rig = plan().await.set("fleet", "lease", "60s").lay_out().await;

@@ -74,8 +74,8 @@ impl Broker {
     pub fn kill9(&self) {
         let last = "[ok = dets:sync(T) || T <- dets:all()], erlang:halt(abort).";
         // The node dies before it answers.
-        let mut ctl = command(&["ctl", self.directory.path().to_str().expect("a plain path"), "eval", last]);
-        ctl.stderr(Stdio::null()).status().expect("deploy/broker.sh runs");
+        let mut last = command(&["eval", self.directory.path().to_str().expect("a plain path"), last]);
+        last.stderr(Stdio::null()).status().expect("deploy/broker.sh runs");
         self.kill_at_once();
     }
 
@@ -127,6 +127,18 @@ impl Broker {
         script(&all)
     }
 
+    /// Evaluates an Erlang expression on the node and returns the value. Much faster than `rabbitmqctl`.
+    pub fn eval(&self, expression: &str) -> String {
+        let directory = self.directory.path().to_str().expect("a plain path");
+        script(&["eval", directory, expression]).trim().to_owned()
+    }
+
+    /// Sets a user's permissions in a virtual host: patterns of what it may configure, write to and read from.
+    pub fn set_permissions(&self, virtual_host: &str, user: &str, [configure, write, read]: [&str; 3]) {
+        let all = [user, virtual_host, configure, write, read, "tests"].map(binary).join(", ");
+        assert_eq!(self.eval(&format!("rabbit_auth_backend_internal:set_permissions({all})")), "ok");
+    }
+
     fn group(&self) -> String {
         let group = std::fs::read_to_string(self.directory.path().join("group"));
         format!("-{}", group.expect("a running broker").trim())
@@ -137,6 +149,11 @@ impl Drop for Broker {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Erlang's notation of a text.
+pub fn binary(text: &str) -> String {
+    format!("<<\"{}\">>", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// States of all threads of a process group (proc(5), `stat`), without zombies.

@@ -115,7 +115,7 @@ impl Cluster {
     }
 
     async fn eval(&self, number: usize, text: String) -> String {
-        self.on(number, move |node| node.ctl(&["eval", &text]).trim().to_owned()).await
+        self.on(number, move |node| node.eval(&text)).await
     }
 
     async fn on<T: Send + 'static>(&self, number: usize, run: impl FnOnce(&Broker) -> T + Send + 'static) -> T {
