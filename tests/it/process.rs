@@ -68,10 +68,13 @@ async fn a_second_signal_ends_the_worker_at_once() {
 }
 
 #[tokio::test]
-async fn a_worker_waits_for_its_broker() {
+async fn a_worker_waits_for_its_broker_and_can_be_stopped_meanwhile() {
     let broker = Broker::start();
     let rig = rig_on(&broker).lay_out().await;
     broker.stop();
+    let stopped = rig.start_worker("stopped");
+    stopped.unready().await;
+    stopped.stop().await;
     let worker = rig.start_worker("worker");
     eventually("the reason", async || worker.unready().await.iter().any(|why| why.contains("can't reach the broker")))
         .await;
@@ -79,16 +82,6 @@ async fn a_worker_waits_for_its_broker() {
     worker.ready().await;
     rig.bus.reconnect().await;
     rig.hand_off(&handoff("email")).await;
-}
-
-#[tokio::test]
-async fn a_worker_without_a_broker_can_be_stopped() {
-    let broker = Broker::start();
-    let rig = rig_on(&broker).lay_out().await;
-    broker.stop();
-    let worker = rig.start_worker("worker");
-    worker.unready().await;
-    worker.stop().await;
 }
 
 #[tokio::test]

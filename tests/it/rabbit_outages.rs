@@ -1,12 +1,10 @@
 //! The broker stops, hangs or loses queues; the adapter recovers and nothing is lost.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handoffd::rabbit::{self, PersistentMessage, Publisher};
 use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
-use handoffd_engine::ports::metrics::NoMetrics;
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
 
@@ -87,20 +85,6 @@ async fn a_delivery_of_a_lost_connection_is_redelivered() {
         assert_eq!(delivery.ack().await, Settled::Taken);
     }
     rig.finish().await;
-}
-
-#[tokio::test]
-async fn a_broker_that_is_not_running_yet_is_waited_for() {
-    let broker = Broker::start();
-    broker.kill9();
-    let options = options(broker.url());
-    let bus = rabbit::connect(options, Arc::new(NoMetrics)).unwrap();
-    assert!(!bus.unready().is_empty());
-    assert!(matches!(bus.announce(announcement("a", "1")).await, Err(BusError::Away)));
-    eventually("being unready over the broker", async || bus.unready()[0].contains("can't reach")).await;
-    broker.restart();
-    bus.wait_until_connected().await.unwrap();
-    bus.close().await;
 }
 
 /// For example, a queue that is full.
