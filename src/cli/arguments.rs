@@ -89,8 +89,8 @@ pub struct Publish {
     /// Event files: JSON, or one event per line. `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Total number of events to publish, repeating the files as needed; repeated events get new ids.
-    /// [default: each event once]
+    /// Total number of events to publish, repeating the files as needed; repeated events get new ids, and
+    /// those of one session a new session for each round. [default: each event once]
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// Maximum events per second. [default: as fast as the broker confirms]

@@ -58,14 +58,16 @@ async fn send_all(
 ) -> Result<u64> {
     let bar = progress_bar(total);
     let mut tick = rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
-    let mut outstanding = FuturesUnordered::new();
-    let mut unrouted = 0;
-    for (turn, event) in (0..total).zip(events.iter().cycle()) {
+    let (mut outstanding, mut unrouted) = (FuturesUnordered::new(), 0);
+    let mut round = None;
+    for (turn, (place, event)) in (0..total).zip(events.iter().enumerate().cycle()) {
         if let Some(tick) = &mut tick {
             tick.tick().await;
         }
-        let again = turn >= events.len() as u64;
-        outstanding.push(send(publisher, config, event, again));
+        if place == 0 && turn > 0 {
+            round = Some(Uuid::new_v4());
+        }
+        outstanding.push(send(publisher, config, event, round));
         if outstanding.len() >= OUTSTANDING {
             unrouted += count(outstanding.next().await, &bar)?;
         }
@@ -83,8 +85,15 @@ fn count(sent: Option<Result<Announced>>, bar: &ProgressBar) -> Result<u64> {
     Ok(u64::from(sent.transpose()? == Some(Announced::Unrouted)))
 }
 
-async fn send(publisher: &Publisher, config: &Config, event: &EventToPublish, again: bool) -> Result<Announced> {
-    let (message_id, body) = if again { renamed(event) } else { (event.message_id.clone(), event.body.clone()) };
+/// Publishes an event: as it is the first time, with new ids in each further round.
+async fn send(
+    publisher: &Publisher,
+    config: &Config,
+    event: &EventToPublish,
+    round: Option<Uuid>,
+) -> Result<Announced> {
+    let unchanged = || (event.message_id.clone(), event.body.clone());
+    let (message_id, body) = round.map_or_else(unchanged, |round| renamed(event, round));
     let message = PersistentMessage {
         exchange: &config.broker.events_exchange,
         routing_key: &event.routing_key,
@@ -96,8 +105,9 @@ async fn send(publisher: &Publisher, config: &Config, event: &EventToPublish, ag
     Ok(publisher.publish(message).await?)
 }
 
-/// Copy of the event with a new id; with the same id it would be a duplicate.
-fn renamed(event: &EventToPublish) -> (Option<String>, Vec<u8>) {
+/// Copy of the event with a new id, since with the same id it would be a duplicate, and with a session of this round: events
+/// of one session wait for each other, and a resolution closes all its cases.
+fn renamed(event: &EventToPublish, round: Uuid) -> (Option<String>, Vec<u8>) {
     let id = format!("evt_{}", Uuid::new_v4().simple());
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(&event.body) else {
         return (Some(id), event.body.clone());
@@ -107,7 +117,20 @@ fn renamed(event: &EventToPublish) -> (Option<String>, Vec<u8>) {
             fields.insert(name.to_owned(), Value::String(id.clone()));
         }
     }
+    match fields.get_mut("data") {
+        Some(Value::Array(all)) => all.iter_mut().for_each(|data| rename_session(data, round)),
+        Some(data) => rename_session(data, round),
+        None => {}
+    }
     (Some(id), Value::Object(fields).to_string().into_bytes())
+}
+
+fn rename_session(data: &mut Value, round: Uuid) {
+    for name in ["session_id", "conversation_id"] {
+        if let Some(Value::String(session)) = data.get_mut(name) {
+            *session = format!("ses_{}", Uuid::new_v5(&round, session.as_bytes()).simple());
+        }
+    }
 }
 
 /// Reads a file of one JSON document, or of one per line. Anything else is published unchanged, for the worker to reject.
@@ -163,6 +186,26 @@ fn progress_bar(total: u64) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repeated_event_has_an_id_of_its_own_and_the_session_of_its_round() {
+        let again = |body: &str, round| {
+            let (id, body) = renamed(&event(body.as_bytes()), round);
+            (id.unwrap(), serde_json::from_slice::<Value>(&body).unwrap())
+        };
+        let handoff = r#"{"event":"session.handoff","event_id":"evt_1","data":{"session_id":"ses_1","channel":"web"}}"#;
+        let closed =
+            r#"{"event":"conversation.closed","data":[{"conversation_id":"ses_1"},{"conversation_id":"ses_2"}]}"#;
+        let (round, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let ((id, first), (second_id, second)) = (again(handoff, round), again(handoff, other));
+        assert_eq!(first["event_id"], id);
+        assert!(id != second_id && id != "evt_1");
+        assert_ne!(first["data"]["session_id"], second["data"]["session_id"]);
+        assert_eq!(first["data"]["channel"], "web");
+        let (_, closed) = again(closed, round);
+        assert_eq!(closed["data"][0]["conversation_id"], first["data"]["session_id"], "it resolves the same session");
+        assert_ne!(closed["data"][1]["conversation_id"], first["data"]["session_id"]);
+    }
 
     #[test]
     fn an_invalid_line_is_one_bad_event() {
