@@ -196,7 +196,11 @@ default_queue_id = "44444444-4444-4444-4444-444444444444"
         let broker = self.broker.as_ref().map(|broker| masked(&broker.url)).unwrap_or_default();
         lines.push(format!("RabbitMQ    {broker}"));
         lines.push(format!("logs        {}/*.log", self.folder.display()));
-        lines.push(format!("commands    handoffd --config {} outcomes list", self.config()));
+        let handoffd =
+            executable("handoffd").map_or_else(|_| "handoffd".into(), |command| command.get_program().to_owned());
+        let command = format!("{} --config {}", handoffd.display(), self.config());
+        lines.push(format!("commands    {command} status"));
+        lines.push(format!("restart     {command} run"));
         lines.join("\n")
     }
 }

@@ -15,8 +15,9 @@ async fn a_pause_outlives_a_restart_and_loses_nothing() {
     let since = view["since"].as_str().unwrap().to_owned();
     let events: Vec<Event> = (0..20).map(|n| handoff(["email", "web"][n % 2])).collect();
     rig.bus.publish_all(&events).await;
-    // The first one may be in progress for some minutes.
+    // The first one may be taken and not begun for some minutes; it waits too.
     rig.bus.gather(ORGANIZATION, 19).await;
+    rig.worker().counts("handoffd_organization_waiting", "org_acme", 20).await;
     assert_eq!(rig.bus.depth(&rig.files.work_queue()).await, 0);
     assert_eq!(rig.worker().metric("handoffd_retries_total", "").await, 0, "waiting is no retry");
     assert_eq!(rig.worker().unready().await, Vec::<String>::new(), "one organization's pause is its own");

@@ -109,8 +109,8 @@ fn dead(reason: Reason) -> Meaning {
             "Invalid event",
             "The message is invalid: it is not JSON, is too large, or has a missing field or one of the wrong type. The \
              error names the field.",
-            "Fix the publisher and publish the event again. To fix a single event, run `handoffd dead-letters replay --id ID \
-             --patch FILE`. Replayed unchanged, it fails again.",
+            "Fix the publisher and publish the event again. To fix a single event, edit and replay it on its page (signed in with \
+             http.token), or run `handoffd dead-letters replay --letter ID --patch FILE`. Replayed unchanged, it fails again.",
         ),
     };
     Meaning { title, means, advice }

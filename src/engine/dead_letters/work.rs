@@ -50,7 +50,7 @@ pub enum OrderFailure {
     Letters(#[from] DeadLetterError),
     /// A patch requires exactly one match.
     #[error(
-        "{0} dead letters match, but a patch requires exactly one; narrow the selection (--letter, --organization, --reason, --before, --after)"
+        "{0} dead letters match, but a patch requires exactly one; select one by its own id (--letter; `dead-letters list` shows it)"
     )]
     NotOne(u64),
     /// The patch can't be applied.

@@ -21,6 +21,12 @@ const RETRIED: usize = 10_000;
 /// another worker may have taken it.
 const OVERDUE: Duration = Duration::from_secs(600);
 
+/// Longest time from the taking of an event to the record of its arrival: the broker delivers it as soon as it has it, and
+/// confirms it later.
+const EARLY: Duration = Duration::from_secs(5);
+/// Most events taken so early that are remembered.
+const MOST_EARLY: usize = 1000;
+
 /// Arrivals of one organization's unfinished events.
 #[derive(Default)]
 pub(super) struct OrganizationArrivals {
@@ -29,6 +35,8 @@ pub(super) struct OrganizationArrivals {
     retried: BTreeMap<RetriedMessage, Timestamp>,
     /// Events in the organization's queue, oldest first: the first arrival of each period and its number of events.
     waiting: VecDeque<(Timestamp, u64)>,
+    /// Times at which events were taken whose arrival was not recorded: they come from another worker, or are to arrive.
+    early: VecDeque<Timestamp>,
 }
 
 /// Arrivals of an organization's oldest unfinished events, as far as this worker knows them.
@@ -77,6 +85,10 @@ impl OrganizationArrivals {
 
     /// Records that an event was moved to the organization's queue.
     pub(super) fn arrive(&mut self, now: Timestamp) {
+        self.forget_early(now);
+        if self.early.pop_front().is_some() {
+            return;
+        }
         match self.waiting.back_mut() {
             Some((first, count)) if now.duration_since(*first).unsigned_abs() < PERIOD => *count += 1,
             _ => self.waiting.push_back((now, 1)),
@@ -87,8 +99,14 @@ impl OrganizationArrivals {
     }
 
     /// Records that an event was taken from the organization's queue, which is in the order of arrival.
-    pub(super) fn take(&mut self) {
-        let Some((_, count)) = self.waiting.front_mut() else { return };
+    pub(super) fn take(&mut self, now: Timestamp) {
+        let Some((_, count)) = self.waiting.front_mut() else {
+            self.forget_early(now);
+            if self.early.len() < MOST_EARLY {
+                self.early.push_back(now);
+            }
+            return;
+        };
         *count -= 1;
         if *count == 0 {
             self.waiting.pop_front();
@@ -104,6 +122,7 @@ impl OrganizationArrivals {
     }
 
     pub(super) fn ages(&mut self, now: Timestamp) -> EventAges {
+        self.forget_early(now);
         // The oldest one that is not forgotten.
         while let Some(entry) = self.retried.first_entry().filter(|entry| *entry.get() < now) {
             entry.remove();
@@ -116,7 +135,13 @@ impl OrganizationArrivals {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.retried.is_empty() && self.waiting.is_empty()
+        self.held.is_empty() && self.retried.is_empty() && self.waiting.is_empty() && self.early.is_empty()
+    }
+
+    fn forget_early(&mut self, now: Timestamp) {
+        while self.early.front().is_some_and(|taken| now.duration_since(*taken).unsigned_abs() > EARLY) {
+            self.early.pop_front();
+        }
     }
 
     /// Joins each period but the first two with its neighbour: the oldest ones stay exact.
@@ -161,15 +186,31 @@ mod tests {
         let mut oldest = Vec::new();
         while let Some(first) = waiting(&mut arrivals) {
             oldest.push(first);
-            arrivals.take();
+            arrivals.take(after(9));
         }
         assert_eq!(oldest, [after(0), after(0), after(5), after(9)]);
         // More are taken than this worker has moved.
-        arrivals.take();
+        arrivals.take(after(9));
+        assert_eq!(waiting(&mut arrivals), None);
         assert!(arrivals.is_empty());
         arrivals.arrive(after(20));
         arrivals.requeue(after(9));
         assert_eq!(waiting(&mut arrivals), Some(after(9)));
+    }
+
+    #[test]
+    fn an_event_that_is_taken_before_its_arrival_is_recorded_does_not_wait() {
+        let mut arrivals = OrganizationArrivals::default();
+        arrivals.take(after(1));
+        arrivals.arrive(after(1));
+        assert_eq!(arrivals.ages(after(1)).waiting, None);
+        assert!(arrivals.is_empty());
+        // One that another worker moved is not the next one that this worker moves.
+        arrivals.take(after(1));
+        arrivals.arrive(after(7));
+        assert_eq!(arrivals.ages(after(7)).waiting, Some(after(7)));
+        (0..10_000).for_each(|_| arrivals.take(after(8)));
+        assert!(arrivals.early.len() <= MOST_EARLY);
     }
 
     #[test]

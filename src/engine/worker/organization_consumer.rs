@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::arrivals::OrganizationArrivals;
 use super::core::{MAX_HOLD, Worker};
 use super::organization_load::OrganizationLoad;
 use super::prefetch::{Prefetch, PrefetchChange};
@@ -25,6 +24,7 @@ use crate::event::OrganizationId;
 use crate::ports::bus::{Consumption, Delivery};
 use crate::ports::destination::Availability;
 use crate::ports::fleet::Claim;
+use crate::ports::metrics::Measurement;
 
 /// Interval at which the room of an organization with events in progress is checked when nothing else happens.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -53,6 +53,8 @@ pub(super) struct OrganizationConsumer {
     crowded: bool,
     /// Time from which the next of them may make room.
     next_eviction: Instant,
+    /// Number of deliveries that were not started, as last recorded.
+    recorded: usize,
     /// True if the consumer ended by itself, so that the events in progress came over a connection that is gone.
     was_lost: bool,
     in_flight: TaskTracker,
@@ -94,6 +96,7 @@ impl OrganizationConsumer {
             load: Arc::new(load),
             crowded: false,
             next_eviction: Instant::now(),
+            recorded: 0,
             was_lost: false,
             in_flight,
         }
@@ -104,6 +107,7 @@ impl OrganizationConsumer {
     pub(super) async fn run(mut self, stopped: CancellationToken) {
         loop {
             let available = self.start_ready();
+            self.record_unbegun();
             match self.next_event(available, &stopped).await {
                 ConsumerEvent::Stopped => break,
                 ConsumerEvent::Changed => {}
@@ -141,6 +145,7 @@ impl OrganizationConsumer {
         // Nothing polls it any more, and it may hold what the close of the other channels waits for.
         self.opening = None;
         self.requeue_buffered().await;
+        self.record_unbegun();
         if !self.load.is_of_term() {
             return;
         }
@@ -161,11 +166,19 @@ impl OrganizationConsumer {
             }
             let Some(delivery) = self.buffered.pop_front() else { return true };
             let slot = self.load.start();
-            self.worker.pending.arrivals(&self.organization, OrganizationArrivals::take);
+            let now = self.worker.now();
+            self.worker.pending.arrivals(&self.organization, |arrivals| arrivals.take(now));
             // Decoded here, one after the other: the order of a session is the order of its lane.
             let arrival = self.worker.receive(delivery, Some(slot));
             let worker = self.worker.clone();
             self.in_flight.spawn(async move { worker.process(arrival).await });
+        }
+    }
+
+    fn record_unbegun(&mut self) {
+        if self.recorded != self.buffered.len() {
+            self.recorded = self.buffered.len();
+            self.worker.metrics.record(Measurement::Unbegun(&self.organization, self.recorded));
         }
     }
 

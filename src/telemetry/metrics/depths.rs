@@ -8,35 +8,55 @@ use handoffd_engine::ports::metrics::BrokerQueue;
 
 use super::{PrometheusMetrics, signed};
 
-/// Messages ready in each queue; `None` while the number is unknown.
+/// Messages in each queue; `None` while the number is unknown.
 pub type QueueDepths = BTreeMap<BrokerQueue, Option<u64>>;
+
+/// Depths, and what they consist of besides the messages that are ready.
+#[derive(Default)]
+pub(super) struct KnownDepths {
+    queues: QueueDepths,
+    /// Events that were taken from organizations' queues and not begun. They wait there like those that are ready.
+    unbegun: BTreeMap<OrganizationId, u64>,
+}
 
 impl PrometheusMetrics {
     /// Returns the depths as last reported by the broker: those of the shared queues, and of the configured
     /// organizations.
     pub fn queue_depths(&self) -> QueueDepths {
-        self.lock_depths().clone()
+        self.lock_depths().queues.clone()
     }
 
     /// Returns the number of events in an organization's queue; `None` if it is unknown.
     pub fn waiting(&self, organization: &OrganizationId) -> Option<u64> {
-        self.lock_depths().get(&BrokerQueue::Organization(organization.clone())).copied().flatten()
+        self.lock_depths().queues.get(&BrokerQueue::Organization(organization.clone())).copied().flatten()
     }
 
     /// Records a depth. An unknown one has no series.
     pub(super) fn set_depth(&self, queue: &BrokerQueue, ready: Option<u64>) {
         let mut depths = self.lock_depths();
         // A queue of an organization that is not configured is not in the list.
-        let gauge = match queue {
-            BrokerQueue::Organization(_) if !depths.contains_key(queue) => return,
-            BrokerQueue::Organization(_) => &self.families.organization_waiting,
-            _ => &self.families.queue_messages,
+        let (gauge, unbegun) = match queue {
+            BrokerQueue::Organization(_) if !depths.queues.contains_key(queue) => return,
+            BrokerQueue::Organization(id) => {
+                (&self.families.organization_waiting, depths.unbegun.get(id).copied().unwrap_or_default())
+            }
+            _ => (&self.families.queue_messages, 0),
         };
-        depths.insert(queue.clone(), ready);
-        match ready {
-            Some(ready) => gauge.with_label_values(&[label(queue)]).set(signed(ready)),
+        let messages = ready.map(|ready| ready + unbegun);
+        depths.queues.insert(queue.clone(), messages);
+        match messages {
+            Some(messages) => gauge.with_label_values(&[label(queue)]).set(signed(messages)),
             // An error means that the series does not exist.
             None => _ = gauge.remove_label_values(&[label(queue)]),
+        }
+    }
+
+    /// Records the number of an organization's events that were taken and not begun, for the next depth of its queue.
+    pub(super) fn set_unbegun(&self, organization: &OrganizationId, events: usize) {
+        let unbegun = &mut self.lock_depths().unbegun;
+        match events {
+            0 => _ = unbegun.remove(organization),
+            _ => _ = unbegun.insert(organization.clone(), events as u64),
         }
     }
 
@@ -51,14 +71,14 @@ impl PrometheusMetrics {
     pub(super) fn keep_depth(&self, organization: &OrganizationId, kept: bool) {
         let queue = BrokerQueue::Organization(organization.clone());
         if kept {
-            self.lock_depths().entry(queue).or_insert(None);
+            self.lock_depths().queues.entry(queue).or_insert(None);
         } else {
             self.set_depth(&queue, None);
-            self.lock_depths().remove(&queue);
+            self.lock_depths().queues.remove(&queue);
         }
     }
 
-    fn lock_depths(&self) -> MutexGuard<'_, QueueDepths> {
+    fn lock_depths(&self) -> MutexGuard<'_, KnownDepths> {
         self.depths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,6 +120,13 @@ mod tests {
                 "handoffd_queue_messages{queue=\"inbox\"} 3"
             ]
         );
+
+        metrics.record(Measurement::Unbegun(&acme, 5));
+        metrics.record(Measurement::QueueDepth(&of_acme, Some(2)));
+        assert_eq!(metrics.waiting(&acme), Some(7), "of a paused organization: taken, and not begun");
+        metrics.record(Measurement::Unbegun(&acme, 0));
+        metrics.record(Measurement::QueueDepth(&of_acme, Some(7)));
+        assert_eq!(metrics.waiting(&acme), Some(7));
 
         metrics.record(Measurement::BrokerConnected(false));
         let unknown = QueueDepths::from([(inbox.clone(), None), (of_acme, None)]);

@@ -28,6 +28,7 @@ pub use activity::ActivityReport;
 use activity::{AgeSource, OrganizationActivity};
 pub use answers::RequestTotals;
 pub use counts::{MetricCounts, OutcomeCounts};
+use depths::KnownDepths;
 pub use depths::QueueDepths;
 use families::Families;
 pub use organization::OrganizationGauges;
@@ -119,7 +120,7 @@ pub struct PrometheusMetrics {
     request_seconds: [Histogram; OPERATIONS.len()],
     organizations: RwLock<BTreeMap<OrganizationId, Arc<OrganizationActivity>>>,
     ages: OnceLock<AgeSource>,
-    depths: Mutex<QueueDepths>,
+    depths: Mutex<KnownDepths>,
     vitals: OnceLock<Box<dyn Fn() -> WorkerHealth + Send + Sync>>,
 }
 
@@ -312,6 +313,7 @@ impl Metrics for PrometheusMetrics {
                 }
             }),
             Measurement::QueueDepth(queue, ready) => self.set_depth(queue, ready),
+            Measurement::Unbegun(organization, events) => self.set_unbegun(organization, events),
             Measurement::BrokerConnected(connected) => {
                 families.broker_connected.set(i64::from(connected));
                 if !connected {
