@@ -111,13 +111,13 @@ impl StatusReport {
     fn oldest(&self) -> String {
         let age = |one: &Value| one["oldest_seconds"].as_f64();
         let unknown = self.organizations.iter().filter(|one| age(one).is_none()).count();
-        let unknown = if unknown > 0 { format!(", unknown for {unknown} organizations") } else { String::new() };
+        let of_all = format!("unknown for {unknown} of {} organizations", self.organizations.len());
         let oldest = self.organizations.iter().filter_map(|one| Some((age(one)?, cell(&one["organization_id"]))));
-        match oldest.filter(|(age, _)| *age > 0.0).max_by(|one, other| one.0.total_cmp(&other.0)) {
-            Some((age, organization)) => format!("{age:.0} s, of {organization}{unknown}"),
-            None if self.organizations.iter().any(|one| age(one).is_some()) => format!("none{unknown}"),
-            None if self.organizations.is_empty() => "none".to_owned(),
-            None => "unknown".to_owned(),
+        match (oldest.filter(|(age, _)| *age > 0.0).max_by(|one, other| one.0.total_cmp(&other.0)), unknown) {
+            (Some((age, organization)), 0) => format!("{age:.0} s, of {organization}"),
+            (Some((age, organization)), _) => format!("{age:.0} s, of {organization}, {of_all}"),
+            (None, 0) => "none".to_owned(),
+            (None, _) => of_all,
         }
     }
 
@@ -139,7 +139,7 @@ impl StatusReport {
         match unknown {
             0 => text,
             _ if unknown == self.organizations.len() => "unknown".to_owned(),
-            _ => format!("{text}, unknown for {unknown} organizations"),
+            _ => format!("{text}, unknown for {unknown} of {} organizations", self.organizations.len()),
         }
     }
 }
@@ -186,9 +186,9 @@ mod tests {
              faulty file a.toml (since 2026-11-29T03:00:02Z)\n\
              \n\
              organizations          2 open, 1 degraded\n\
-             oldest event           61 s, of org_acme, unknown for 1 organizations\n\
+             oldest event           61 s, of org_acme, unknown for 1 of 3 organizations\n\
              in progress            3\n\
-             waiting                7 (org_acme 7), unknown for 1 organizations\n\
+             waiting                7 (org_acme 7), unknown for 1 of 3 organizations\n\
              handoffd.dead-letters  unknown\n"
         );
     }

@@ -98,7 +98,8 @@ impl OrganizationHealth {
         let failing = self.failing.map(|(since, step, counts)| {
             let operation = step.map(|step| format!(" ({})", step.as_str())).unwrap_or_default();
             let (word, advice) = self.failure(&counts);
-            let cause = format!("{} of {} requests {word}{operation}", counts.bad(), counts.total());
+            let cause =
+                format!("{} of {} requests {word}{operation} in the last 5 minutes", counts.bad(), counts.total());
             self.reason(since, cause, advice)
         });
         let old = match self.oldest {
