@@ -58,10 +58,7 @@ impl Remote {
     /// Checks a health endpoint. Returns `None` if the worker is healthy, else the reasons, as in `/readyz`.
     pub(super) async fn check_health(&self, path: &str) -> Result<Option<Vec<String>>> {
         let asked = self.client.get(format!("{}{path}", self.base)).timeout(HEALTH_LIMIT);
-        let answer = asked
-            .send()
-            .await
-            .with_context(|| format!("the worker at {} does not respond; start it, or see its log", self.base))?;
+        let answer = asked.send().await.with_context(|| self.silent())?;
         let status = answer.status();
         if status.is_success() {
             return Ok(None);
@@ -97,10 +94,12 @@ impl Remote {
             request = request.bearer_auth(token.expose_secret());
         }
         let request = request.header(USER, user());
-        request
-            .send()
-            .await
-            .with_context(|| format!("the worker at {} does not respond; start it, or see its log", self.base))
+        request.send().await.with_context(|| self.silent())
+    }
+
+    /// Returns the error of a worker that does not respond.
+    fn silent(&self) -> String {
+        format!("the worker at {} does not respond; start it, or see its log", self.base)
     }
 
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Option<Value>> {

@@ -17,7 +17,7 @@ const SLOTS: usize = 60;
 /// Length of a slot.
 const SLOT: Duration = Duration::from_secs(5);
 /// Time for which a result counts.
-const WINDOW: Duration = Duration::from_secs(300);
+pub(super) const WINDOW: Duration = Duration::from_secs(300);
 /// Most requests that a judgement considers.
 const LAST: usize = 20;
 /// Fewest requests that a judgement needs (contract 9).

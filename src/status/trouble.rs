@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::oldest::OldestEvent;
-use super::request_window::RequestCounts;
+use super::request_window::{RequestCounts, WINDOW};
 use super::verdict::StatusReason;
 
 /// Time for which throttling is ordinary (contract 9).
@@ -98,8 +98,8 @@ impl OrganizationHealth {
         let failing = self.failing.map(|(since, step, counts)| {
             let operation = step.map(|step| format!(" ({})", step.as_str())).unwrap_or_default();
             let (word, advice) = self.failure(&counts);
-            let cause =
-                format!("{} of {} requests {word}{operation} in the last 5 minutes", counts.bad(), counts.total());
+            let (bad, total, minutes) = (counts.bad(), counts.total(), WINDOW.as_secs() / 60);
+            let cause = format!("{bad} of {total} requests {word}{operation} in the last {minutes} minutes");
             self.reason(since, cause, advice)
         });
         let old = match self.oldest {

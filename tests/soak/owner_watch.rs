@@ -120,7 +120,7 @@ impl OwnerWatch {
     pub fn lost(&self, name: &str, kind: LossKind) {
         let mut state = self.lock();
         let is_disturbed = state.is_disturbed() || state.losses.iter().any(OwnerLoss::is_recent);
-        // What is assigned to an owner that has just been lost waits until that one is declared lost.
+        // Organizations that are assigned to an owner that has just been lost wait until that one is declared lost.
         state.losses.iter_mut().filter(|loss| loss.is_open).for_each(|loss| loss.is_disturbed = true);
         let (at, at_time) = (Instant::now(), Timestamp::now());
         // An earlier life of the same name may not be replaced yet.

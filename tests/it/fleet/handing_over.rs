@@ -69,7 +69,7 @@ async fn a_stopping_worker_gives_each_organization_back_as_soon_as_it_is_over() 
     rig.nothing_is_left().await;
 }
 
-/// It is a request of the organization like any other (contract 11): with the next owner's, there would be one too many.
+/// A probe is a request of the organization like any other (contract 11): with the next owner's, there would be one too many.
 #[tokio::test]
 async fn an_organization_that_is_being_probed_is_given_back_after_the_probe() {
     let (rig, a, b) = pair(plan().await).await;
