@@ -121,8 +121,8 @@ impl Link {
         &self.inbox
     }
 
-    /// Opens a channel for consuming an organization's queue.
-    pub(super) async fn organization_channel(&self) -> lapin::Result<Channel> {
+    /// Opens a channel on the connection that consumes.
+    pub(super) async fn consuming_channel(&self) -> lapin::Result<Channel> {
         self.consuming.open().await
     }
 

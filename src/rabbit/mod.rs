@@ -3,6 +3,7 @@
 //! them fails.
 //! Absent: the meaning of a message, the time of its retry, and the decision to give it up.
 
+mod broker_silence;
 mod connection;
 mod consume;
 mod dead_letters;

@@ -21,13 +21,15 @@ pub(super) struct ConnectionState {
     context: Option<Arc<ConsumeContext>>,
     /// Reason for which nothing is consumed; `None` while the inbox is consumed.
     not_consuming_reason: Option<String>,
+    /// Reason for which the connected broker counts as silent.
+    silent_reason: Option<String>,
     /// Cancelled when consuming ends.
     until: CancellationToken,
 }
 
 impl ConnectionState {
     fn new(context: Option<Arc<ConsumeContext>>, instead: String) -> Self {
-        Self { context, not_consuming_reason: Some(instead), until: CancellationToken::new() }
+        Self { context, not_consuming_reason: Some(instead), silent_reason: None, until: CancellationToken::new() }
     }
 
     /// Context of the line, unless it has ended.
@@ -86,6 +88,11 @@ impl SharedState {
         });
     }
 
+    /// Records for which reason the connected broker counts as silent, or that it answers.
+    pub(super) fn set_silent(&self, why: Option<String>) {
+        self.now.send_modify(|now| now.silent_reason = why);
+    }
+
     /// Records that there is no line. Returns true if the reason is new.
     pub(super) fn set_disconnected(&self, why: String) -> bool {
         let before = self.now.send_replace(ConnectionState::new(None, why.clone()));
@@ -123,6 +130,6 @@ impl SharedState {
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.now.borrow();
         let blocked = now.context.as_ref().and_then(|context| context.link.blocked());
-        now.not_consuming_reason.iter().cloned().chain(blocked).collect()
+        now.not_consuming_reason.iter().chain(&now.silent_reason).cloned().chain(blocked).collect()
     }
 }

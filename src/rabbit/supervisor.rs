@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::broker_silence;
 use super::connection::backoff::ReconnectBackoff;
 use super::consume::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
 use super::consume::settle::ConsumeContext;
@@ -96,16 +97,17 @@ impl Supervisor {
         if let Err(shortfall) = self.queues.declare_new(link.reached()).await {
             link.end(&shortfall.in_words());
         }
+        let place = self.options.place();
         let why = tokio::select! {
             why = link.wait_broken() => why,
             why = self.work(&context, care) => why,
             () = self.merge_pauses(&link) => String::new(),
+            why = broker_silence::watch(&link, &place, &self.state, self.metrics.as_ref()) => why,
             why = queue_depths::report(&context, &self.state, self.metrics.as_ref()) => why,
             () = close.cancelled() => "closed".to_owned(),
         };
         link.end(&why);
         self.metrics.record(Measurement::BrokerConnected(false));
-        let place = self.options.place();
         self.state.set_disconnected(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();
         self.faults.clear_all();

@@ -206,6 +206,7 @@ async fn publish_until_confirmed(options: rabbit::RabbitOptions, events: usize) 
 #[tokio::test]
 async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     let broker = Broker::start();
+    a_silence_shorter_than_the_heartbeat_is_reported(&broker).await;
     let mut rig = Rig::start(options(&format!("{}?heartbeat=1", broker.url())), broker.url()).await;
     rig.publish("in hand", BasicProperties::default()).await;
     let in_hand = rig.next().await;
@@ -223,6 +224,24 @@ async fn a_broker_that_hangs_is_noticed_and_closing_is_bounded() {
     rig.bus.close().await;
     assert!(closing.elapsed() < Duration::from_secs(30), "took {:?}", closing.elapsed());
     broker.thaw();
+}
+
+/// The worker reports it, and keeps its connection and its messages.
+async fn a_silence_shorter_than_the_heartbeat_is_reported(broker: &Broker) {
+    let mut rig = Rig::start(options(broker.url()), broker.url()).await;
+    rig.publish("kept", BasicProperties::default()).await;
+    let kept = rig.next().await;
+    assert!(rig.bus.unready().is_empty());
+    broker.freeze();
+    let bus = &rig.bus;
+    eventually("reporting the silence", async || bus.unready().iter().any(|why| why.contains("answered nothing")))
+        .await;
+    assert!(!bus.processes());
+    broker.thaw();
+    eventually("hearing the answer", async || bus.unready().is_empty()).await;
+    assert!(!kept.is_lost());
+    assert_eq!(kept.ack().await, Settled::Taken);
+    rig.finish().await;
 }
 
 // Heartbeats go on beside the command.

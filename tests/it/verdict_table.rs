@@ -162,15 +162,16 @@ async fn worker_itself(rows: &mut Vec<Row>) {
 }
 
 async fn broker(rows: &mut Vec<Row>) {
-    for (cause, is_killed) in [("the broker stops", false), ("the broker is killed", true)] {
+    let causes: [(_, fn(&Broker)); 3] = [
+        ("the broker stops", Broker::stop),
+        ("the broker is killed", Broker::kill9),
+        ("the broker hangs", Broker::freeze),
+    ];
+    for (cause, inject) in causes {
         let broker = Broker::start();
         let rig = rig_on(&broker).start().await;
         let injected = Instant::now();
-        if is_killed {
-            broker.kill9();
-        } else {
-            broker.stop();
-        }
+        inject(&broker);
         rows.push(shown(&rig, cause, injected, "broker").await);
     }
     let broker = Broker::start();

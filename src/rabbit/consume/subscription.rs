@@ -42,7 +42,7 @@ impl Subscription {
         queue: &str,
         prefetch: u16,
     ) -> Result<(Self, HeldChannel), SubscribeError> {
-        let channel = in_time(link.organization_channel()).await?;
+        let channel = in_time(link.consuming_channel()).await?;
         let held = HeldChannel::new(channel, link.clone(), queue.to_owned());
         let subscribed = in_time(subscribe(held.channel(), queue, prefetch)).await;
         if matches!(subscribed, Err(SubscribeError::Unanswered)) {
