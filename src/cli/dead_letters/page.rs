@@ -26,6 +26,8 @@ pub(super) struct EntryPrinter {
     form: OutputFormat,
     listing: bool,
     lines: u64,
+    /// Lines that were not given to the writer yet.
+    pending: String,
     progress: ProgressReport,
     sender: Sender<String>,
     writer: JoinHandle<()>,
@@ -37,15 +39,24 @@ impl EntryPrinter {
         let (sender, receiver) = channel::<String>();
         let bar = progress.bar();
         let writer = std::thread::spawn(move || receiver.into_iter().for_each(|text| bar.suspend(|| print(&text))));
-        Self { form, listing: matches!(order.action, Action::List), lines: 0, progress, sender, writer }
+        Self {
+            form,
+            listing: matches!(order.action, Action::List),
+            lines: 0,
+            pending: String::new(),
+            progress,
+            sender,
+            writer,
+        }
     }
 
     /// Waits until everything is written.
     pub(super) fn end(mut self) {
         self.progress.end();
         if self.form == OutputFormat::Json {
-            self.put(if self.lines == 0 { "[]\n".to_owned() } else { "\n]\n".to_owned() });
+            self.put(if self.lines == 0 { "[]\n" } else { "\n]\n" });
         }
+        self.flush();
         drop(self.sender);
         // The thread ends when its sender is dropped, and does not panic.
         _ = self.writer.join();
@@ -55,7 +66,7 @@ impl EntryPrinter {
         let before = if self.lines == 0 { "[\n  " } else { ",\n  " };
         // Strings, numbers and nulls always serialize.
         let text = serde_json::to_string(value).unwrap_or_default();
-        self.put(format!("{before}{}", visible_json(&text)));
+        self.put(&format!("{before}{}", visible_json(&text)));
         self.lines += 1;
     }
 
@@ -63,17 +74,28 @@ impl EntryPrinter {
         let Ok(Value::Object(whole)) = serde_json::to_value(entry) else { return };
         let gap = if self.lines == 0 { "" } else { "\n" };
         self.lines += 1;
-        self.put(format!("{gap}{}", table::story(&whole)));
+        self.put(&format!("{gap}{}", table::story(&whole)));
     }
 
-    fn put(&mut self, text: String) {
-        // The receiver lives as long as `self`.
-        _ = self.sender.send(text);
+    /// Prints the text; that of a list together with the rest of its window.
+    fn put(&mut self, text: &str) {
+        self.pending.push_str(text);
+        if !self.listing {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.pending.is_empty() {
+            // The receiver lives as long as `self`.
+            _ = self.sender.send(std::mem::take(&mut self.pending));
+        }
     }
 }
 
 impl Observer for EntryPrinter {
     fn looked_at(&mut self, count: u64, total: u64) {
+        self.flush();
         self.progress.at(count, total);
     }
 
@@ -85,9 +107,9 @@ impl Observer for EntryPrinter {
             return self.story(&entry);
         }
         if self.lines == 0 {
-            self.put(table::head(self.listing));
+            self.put(&table::head(self.listing));
         }
         self.lines += 1;
-        self.put(table::row(&entry));
+        self.put(&table::row(&entry));
     }
 }

@@ -55,6 +55,13 @@ pub enum RunMode {
     DryRun,
 }
 
+impl Action {
+    /// Returns true if every dead letter stays as it is.
+    pub fn changes_nothing(&self) -> bool {
+        matches!(self, Self::List | Self::Show | Self::Change(_, RunMode::DryRun))
+    }
+}
+
 impl LetterChange {
     /// Returns the name used in forms.
     pub fn as_str(self) -> &'static str {

@@ -103,6 +103,9 @@ struct Work<'a> {
 impl Work<'_> {
     async fn go_through(&mut self, letters: &mut dyn DeadLetters) -> Result<(), OrderFailure> {
         let total = letters.total();
+        if self.order.action.changes_nothing() {
+            letters.read_ahead();
+        }
         loop {
             self.observer.room().await;
             if self.stop.is_cancelled() {

@@ -2,7 +2,7 @@
 
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
-use uuid::Uuid;
+use sha2::{Digest, Sha256};
 
 /// Headers in which a quorum queue counts deliveries.
 const COUNTS: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
@@ -26,8 +26,11 @@ pub(super) fn letter_digest(of: &BasicProperties, body: &[u8]) -> u64 {
     let headers: Vec<_> = headers.filter(|(name, _)| !COUNTS.contains(&name.as_str())).collect();
     // Text, numbers and bytes always serialize.
     let around = serde_json::to_vec(&(texts, of.delivery_mode(), of.priority(), of.timestamp(), headers));
-    let around = Uuid::new_v5(&Uuid::NAMESPACE_OID, &around.unwrap_or_default());
-    Uuid::new_v5(&around, body).as_u64_pair().0
+    // The body's length separates it from what precedes it.
+    let length = (body.len() as u64).to_be_bytes();
+    let digest =
+        Sha256::new().chain_update(length).chain_update(body).chain_update(around.unwrap_or_default()).finalize();
+    digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

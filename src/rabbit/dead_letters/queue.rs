@@ -95,7 +95,8 @@ impl DeadLetterQueue for RabbitDeadLetterQueue {
         let total = u64::from(stats.ready);
         let (window, seen, sections) = (self.window, SizeEstimate::default(), Vec::new());
         let counts = DeliveryCounts::default();
-        Ok(Box::new(DeadLetterScan { desk, total, left: total, window, seen, counts, sections }))
+        let (reads_ahead, begun) = (false, None);
+        Ok(Box::new(DeadLetterScan { desk, total, left: total, window, seen, counts, sections, reads_ahead, begun }))
     }
 
     async fn ready(&self) -> Result<u64, DeadLetterError> {
@@ -115,6 +116,18 @@ struct DeadLetterScan {
     seen: SizeEstimate,
     counts: DeliveryCounts,
     sections: Vec<ScanChannel>,
+    /// True if the next window is begun while the caller works on the last one.
+    reads_ahead: bool,
+    /// Window that was begun.
+    begun: Option<BegunWindow>,
+}
+
+/// Window whose messages the broker sends.
+struct BegunWindow {
+    section: ScanChannel,
+    consumer: Consumer,
+    tag: String,
+    size: u16,
 }
 
 /// Channel with the windows that were read on it.
@@ -175,21 +188,29 @@ impl DeadLetters for DeadLetterScan {
         self.total
     }
 
+    fn read_ahead(&mut self) {
+        self.reads_ahead = true;
+    }
+
     async fn next(&mut self) -> Result<Vec<DeadLetter>, DeadLetterError> {
-        let size = self.size();
-        if size == 0 {
-            return Ok(Vec::new());
-        }
-        let mut section = self.section().await?;
-        section.begin_window();
-        let read = self.read(&section.channel, size, section.windows).await;
+        let begun = match self.begun.take() {
+            Some(begun) => begun,
+            None => match self.begin_next().await? {
+                Some(begun) => begun,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let size = begun.size;
+        let (section, window) = self.finish(begun).await;
         let held = Arc::clone(&section.held);
-        let window = read.inspect(|window| section.add(window));
         self.sections.push(section);
         let window = window?;
         // Fewer messages than expected: other consumers hold the rest, or it has been removed.
         self.left = if window.len() < usize::from(size) { 0 } else { self.left - u64::from(size) };
         self.seen.add(&window);
+        if self.reads_ahead {
+            self.begun = self.begin_next().await?;
+        }
         for delivery in &window {
             self.counts.add(&delivery.properties);
         }
@@ -204,10 +225,15 @@ impl DeadLetters for DeadLetterScan {
         if let Some(warning) = self.warning() {
             log_hourly(&warning);
         }
+        if let Some(begun) = self.begun.take() {
+            let (section, window) = self.finish(begun).await;
+            self.sections.push(section);
+            window?;
+        }
         let mut sections = std::mem::take(&mut self.sections);
         // Before any channel is closed, because the messages it returns would be taken again.
-        for section in &mut sections {
-            self.flush_acks(section).await?;
+        for section in std::mem::take(&mut sections) {
+            sections.push(self.flush_acks(section).await?);
         }
         for section in sections {
             let ready = self.desk.stats().await?.ready;
@@ -237,26 +263,56 @@ impl DeadLetterScan {
         }
     }
 
-    /// Returns once the queue has all acks. Messages taken meanwhile are the next behind the windows, and return behind
-    /// them.
-    async fn flush_acks(&self, section: &mut ScanChannel) -> Result<(), DeadLetterError> {
+    /// Returns the channel once the queue has all its acks. Messages taken meanwhile are the next behind the windows, and
+    /// return behind them.
+    async fn flush_acks(&self, mut section: ScanChannel) -> Result<ScanChannel, DeadLetterError> {
         while section.has_uncertain_acks() {
-            section.begin_window();
-            let window = self.read(&section.channel, 1, section.windows).await?;
-            section.add(&window);
+            let (read, window) = self.finish(self.begin(section, 1).await?).await;
+            window?;
+            section = read;
         }
-        Ok(())
+        Ok(section)
     }
 
-    /// Takes up to `size` messages.
-    async fn read(&self, channel: &Channel, size: u16, number: usize) -> Result<Vec<Delivery>, DeadLetterError> {
+    /// Begins the next window; `None` at the end.
+    async fn begin_next(&mut self) -> Result<Option<BegunWindow>, DeadLetterError> {
+        let size = self.size();
+        if size == 0 {
+            return Ok(None);
+        }
+        let section = self.section().await?;
+        self.begin(section, size).await.map(Some)
+    }
+
+    /// Has the broker send up to `size` messages.
+    async fn begin(&self, mut section: ScanChannel, size: u16) -> Result<BegunWindow, DeadLetterError> {
         let failed = |error: lapin::Error| self.desk.failed(&error);
-        channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
+        section.begin_window();
+        section.channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
         // Sorted by their tags, the windows are in order.
-        let tag = format!("handoffd-dead-letters-{number:03}");
-        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let consumer = channel.basic_consume(self.desk.dead_letter_queue().into(), tag.as_str().into(), options, none);
-        let mut consumer = consumer.await.map_err(failed)?;
+        let tag = format!("handoffd-dead-letters-{:03}", section.windows);
+        let (queue, none) = (self.desk.dead_letter_queue(), FieldTable::default());
+        let consumer =
+            section.channel.basic_consume(queue.into(), tag.as_str().into(), BasicConsumeOptions::default(), none);
+        let consumer = consumer.await.map_err(failed)?;
+        Ok(BegunWindow { section, consumer, tag, size })
+    }
+
+    /// Takes the messages of a window.
+    async fn finish(&self, begun: BegunWindow) -> (ScanChannel, Result<Vec<Delivery>, DeadLetterError>) {
+        let BegunWindow { mut section, consumer, tag, size } = begun;
+        let window = self.read(&section.channel, consumer, (&tag, size)).await;
+        let window = window.inspect(|window| section.add(window));
+        (section, window)
+    }
+
+    async fn read(
+        &self,
+        channel: &Channel,
+        mut consumer: Consumer,
+        (tag, size): (&str, u16),
+    ) -> Result<Vec<Delivery>, DeadLetterError> {
+        let failed = |error: lapin::Error| self.desk.failed(&error);
         let mut window = Vec::with_capacity(size.into());
         let mut silences = 0;
         while window.len() < size.into() {
@@ -273,7 +329,7 @@ impl DeadLetterScan {
             }
         }
         // After the cancellation an ack frees no space in the prefetch.
-        channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default()).await.map_err(failed)?;
+        channel.basic_cancel(tag.into(), BasicCancelOptions::default()).await.map_err(failed)?;
         self.drain(consumer, &mut window).await?;
         Ok(window)
     }

@@ -32,6 +32,9 @@ pub trait DeadLetters: Send {
     /// Returns the number of dead letters.
     fn total(&self) -> u64;
 
+    /// Lets the queue read a batch ahead of the one that was returned, for orders that change nothing.
+    fn read_ahead(&mut self) {}
+
     /// Returns the next batch, oldest first; empty when all have been returned. A dropped letter stays in the queue.
     async fn next(&mut self) -> Result<Vec<DeadLetter>, DeadLetterError>;
 
