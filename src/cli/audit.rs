@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use super::remote::{Remote, user};
 use super::shell::print_status;
 use crate::admin::api::events::MOST_DISCARDED;
-use crate::admin::audit::dead_letters::audited;
+use crate::admin::audit::dead_letters::OperationTally;
 use crate::admin::audit::{AuditAction, AuditEntry, Identity, log, operator};
 use crate::config::Config;
 
-/// Reports an operation on dead letters that covered so many.
-pub(super) async fn report_operation(config: &Config, operation: &Operation, count: u64) {
-    if let Some((action, subject)) = audited(operation) {
-        report(config, action, &subject, count).await;
+/// Reports an operation on dead letters.
+pub(super) async fn report_operation(config: &Config, operation: &Operation, tally: &OperationTally) {
+    if let Some((action, subject)) = tally.audited(operation) {
+        report(config, action, &subject, tally.count).await;
     }
 }
 

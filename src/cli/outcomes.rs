@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::store::Store;
+use handoffd_engine::ports::store::scan::is_id;
+use handoffd_engine::ports::store::{EventScan, Store};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::arguments::{OutcomesCommand, OutcomesList, StatusName};
 use super::remote::Remote;
 use super::shell::pretty;
 use super::table::{cell, line, table};
-use crate::admin::api::outcomes as answers;
+use crate::admin::api::outcomes::{self as answers, EventReport};
 use crate::app;
 use crate::config::{Config, StoreKind};
 
@@ -65,7 +66,30 @@ impl OutcomeSource {
             }
             Self::Store(store) => {
                 let key = EventKey { organization_id: organization.into(), event_id: event_id.into() };
-                Ok(answers::one(&**store, &key).await.ok())
+                Ok(answers::known(&**store, &key).await?.map(|report| match report {
+                    EventReport::Ended(outcome) => outcome,
+                    EventReport::Unfinished(event) => json!(event),
+                }))
+            }
+        }
+    }
+
+    /// Returns the events without an outcome that have this id or session id.
+    async fn unfinished(&self, id: &str) -> Result<Vec<(String, String)>> {
+        match self {
+            Self::Worker(remote) => {
+                let path = format!("/api/v1/why/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+                let answer = remote.get(&path).await?.unwrap_or_default();
+                let found = answer["found"].as_array().into_iter().flatten();
+                let found = found.filter(|one| one["event_id"] == id || one["session_id"] == id);
+                Ok(found.map(|one| (cell(&one["organization_id"]), cell(&one["event_id"]))).collect())
+            }
+            Self::Store(store) => {
+                let scan =
+                    EventScan { id: Some(id.to_owned()), unfinished_only: true, limit: PAGE, ..EventScan::default() };
+                let found = store.scan(&scan).await?.found.into_iter();
+                let found = found.filter(|found| is_id(&found.key, &found.record, id)).map(|found| found.key);
+                Ok(found.map(|key| (key.organization_id.to_string(), key.event_id.to_string())).collect())
             }
         }
     }
@@ -125,7 +149,7 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
     query.finish()
 }
 
-/// Shows the outcomes that a key identifies; the key can be any id of an event.
+/// Shows the outcomes that a key identifies, which can be any id of an event, and what is known of events without one.
 async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
     let mut found = Vec::new();
     for (organization, event_id) in names(source, key).await? {
@@ -134,7 +158,7 @@ async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
     if found.is_empty() {
         bail!(
             "no outcome found for {key:?}; enter the complete event id, organization/event id, session id, incident id, \
-               ticket number or chat id; `handoffd why` finds events without an outcome too"
+               ticket number or chat id; `handoffd why` finds events that no worker has begun too"
         );
     }
     if !json {
@@ -157,8 +181,10 @@ async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)
             return Ok(found);
         }
     }
-    let parts = key.split_once('/').map(|(organization, event_id)| (organization.to_owned(), event_id.to_owned()));
-    Ok(parts.into_iter().collect())
+    match key.split_once('/') {
+        Some((organization, event_id)) => Ok(vec![(organization.to_owned(), event_id.to_owned())]),
+        None => source.unfinished(key).await,
+    }
 }
 
 fn key_of(outcome: &Value) -> (String, String) {

@@ -69,7 +69,7 @@ impl Remote {
         Ok(Some(if reasons.is_empty() { vec![format!("HTTP status {status}")] } else { reasons }))
     }
 
-    /// Response to `GET <path>`; `None` for 404.
+    /// Response to `GET <path>`; `None` for 404, unless that has an `event`, which has no outcome yet.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>> {
         self.answer(self.client.get(format!("{}{path}", self.base))).await
     }
@@ -107,11 +107,19 @@ impl Remote {
         let status = answer.status();
         let body = answer.bytes().await?;
         if status == StatusCode::NOT_FOUND {
-            return Ok(None);
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            return Ok(problem.get("event").cloned());
         }
         let value: Value = serde_json::from_slice(&body).with_context(|| {
             format!("the server at {} (http.listen) is not handoffd; its response has status {status}", self.base)
         })?;
+        if status == StatusCode::UNAUTHORIZED {
+            bail!(
+                "the worker at {} refuses this command's token; give the command the worker's http.token \
+                 (HANDOFFD_HTTP__TOKEN, or the configuration that the worker runs with)",
+                self.base
+            );
+        }
         if !status.is_success() {
             bail!("the worker at {} responded {status}: {}", self.base, value["detail"].as_str().unwrap_or_default());
         }

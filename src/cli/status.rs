@@ -90,12 +90,22 @@ impl StatusReport {
         let mut rows = vec![
             row("organizations", self.states()),
             row("oldest event", self.oldest()),
-            row("in progress", cell(&self.queues["in_flight"])),
+            row("in progress", self.in_progress()),
             row("waiting", self.waiting()),
         ];
         let queues = self.queues["queues"].as_array().into_iter().flatten();
         rows.extend(queues.map(|queue| row(&cell(&queue["queue"]), known(&queue["messages"]))));
         rows
+    }
+
+    /// Number of events that this worker holds; those on hold apart.
+    fn in_progress(&self) -> String {
+        let number = |name: &str| self.queues[name].as_u64();
+        match (number("in_flight"), number("on_hold")) {
+            (Some(held), Some(on_hold @ 1..)) => format!("{}, and {on_hold} on hold", held.saturating_sub(on_hold)),
+            (Some(held), _) => held.to_string(),
+            (None, _) => "unknown".to_owned(),
+        }
     }
 
     /// Number of organizations in each state.
@@ -174,7 +184,7 @@ mod tests {
                 json!({ "organization_id": "org_b", "state": "open", "waiting": 0, "oldest_seconds": 0.0 }),
                 json!({ "organization_id": "org_c", "state": "open" }),
             ],
-            queues: json!({ "in_flight": 3, "queues": [{ "queue": "handoffd.dead-letters", "messages": null }] }),
+            queues: json!({ "in_flight": 3, "on_hold": 1, "queues": [{ "queue": "handoffd.dead-letters", "messages": null }] }),
         };
         assert_eq!(
             report.text(),
@@ -187,7 +197,7 @@ mod tests {
              \n\
              organizations          2 open, 1 degraded\n\
              oldest event           61 s, of org_acme, unknown for 1 of 3 organizations\n\
-             in progress            3\n\
+             in progress            2, and 1 on hold\n\
              waiting                7 (org_acme 7), unknown for 1 of 3 organizations\n\
              handoffd.dead-letters  unknown\n"
         );

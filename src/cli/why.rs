@@ -43,7 +43,7 @@ pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
     if found.is_empty() {
         print_status(format_args!(
             "nothing is known of {:?}; enter an event id, organization/event id, session id, incident id, ticket number, chat id \
-             or request id, or its first four or more characters; the worker may never have received it",
+             or request id, or its first four or more characters; the worker may never have received it, or it waits in the inbox (`handoffd status`)",
             options.id
         ));
         return Err(CommandError::NothingFound);

@@ -29,7 +29,7 @@ use super::saved::{encrypted, named, reencrypted};
 use super::vault::Vault;
 use super::view::{OrganizationView, TestReport, shadowed};
 use crate::config::{Config, EnvironmentVariables};
-use crate::dynamics::{CheckProgress, Dynamics};
+use crate::dynamics::{CheckProgress, Dynamics, Finding};
 use crate::rabbit::Rabbit;
 use crate::telemetry::metrics::PrometheusMetrics;
 
@@ -283,8 +283,14 @@ impl Organizations for OrganizationRegistry {
 
     async fn test(&self, id: &OrganizationId, progress: CheckProgress) -> Result<TestReport, OrganizationError> {
         let (known, organization) = self.lock(id).await?;
+        let fault = known.faults.of(organization.source.file());
         drop(known);
-        let report = self.inspect(&organization, progress).await;
+        let fault = fault.map(|(_, fault)| Finding::of_faulty_file(&fault));
+        if let Some(finding) = &fault {
+            progress(finding);
+        }
+        let mut report = self.inspect(&organization, progress).await;
+        report.checks.splice(0..0, fault);
         if report.passed {
             self.deps.dynamics.tested(&organization.access());
         }

@@ -195,6 +195,22 @@ async fn a_faulty_file_shows_while_its_last_valid_version_is_in_effect() {
     std::fs::write(&broken, format!("default_priority = 9\n{text}")).unwrap();
     shows(&rig, "degraded", Some(ORGANIZATION), "default_priority").await;
     stands(&rig, "faulty").await;
+    // Its test is one of the version in effect, and says so.
+    let (status, report) = rig.worker().api("POST", &format!("/organizations/{ORGANIZATION}/test"), None).await;
+    let check = &report["checks"][0];
+    assert_eq!(
+        (status, &report["passed"], &check["check"], &check["result"]),
+        (200, &json!(true), &json!("file"), &json!("warned"))
+    );
+    assert!(check["message"].as_str().unwrap().contains("default_priority"), "{check}");
+    let listed = rig.worker().command(&["org", "list", "--json"]).await;
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let one = &listed[0];
+    assert_eq!(
+        (&one["organization_id"], &one["state"], &one["waiting"]),
+        (&json!(ORGANIZATION), &json!("faulty"), &json!(0))
+    );
+    assert_eq!(one["readable"], false, "{listed}");
     rig.hand_off(&handoff("email")).await;
     // Without its organization's id.
     let nameless = file(&rig, &format!("{ANOTHER_ORGANIZATION}.toml"));

@@ -116,6 +116,12 @@ async fn an_event_that_failed_waits_in_a_retry_queue_until_its_next_attempt() {
         let time = |name: &str| found[name].as_str().unwrap().parse::<Timestamp>().unwrap();
         assert_eq!(time("next_attempt").duration_since(time("since")).as_secs(), 3600, "{found}");
         assert!(found["error"].as_str().unwrap().contains("Out of order."), "{found}");
+        // Its life so far.
+        for id in [event.id(), event.session()] {
+            let shown = rig.worker().command(&["outcomes", "show", id]).await;
+            let shown = String::from_utf8(shown.stdout).unwrap();
+            assert!(shown.contains("post_incident") && shown.contains("Out of order."), "{shown}");
+        }
     };
     check(&rig).await;
     rig.stop_workers().await;

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::routing::on;
 use handoffd_engine::ports::metrics::BrokerQueue;
+use handoffd_engine::worker::EventStage;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -47,8 +48,10 @@ pub struct QueuesReport {
     pub broker_connected: bool,
     /// The inbox, the retry queues and the dead-letter queue.
     pub queues: Vec<QueueReport>,
-    /// Events in progress at this worker.
+    /// Events that this worker holds, those on hold included.
     pub in_flight: i64,
+    /// Events on hold at this worker, begun and waiting until Dynamics accepts requests of their organizations again.
+    pub on_hold: u64,
     /// Event rates.
     pub rates: Rates,
 }
@@ -89,7 +92,15 @@ pub fn queues(parts: &ApiState) -> QueuesReport {
         broker_connected: counts.broker_connected,
         queues: parts.metrics.queue_depths().into_iter().filter_map(report).collect(),
         in_flight: counts.in_flight,
+        on_hold: parts.on_hold(),
         rates: parts.history.rates(&Sample::of(&parts.metrics)),
+    }
+}
+
+impl ApiState {
+    /// Returns the number of events that this worker has begun and holds until Dynamics accepts requests again.
+    pub fn on_hold(&self) -> u64 {
+        self.tracker.count(|tracked| matches!(tracked.stage, EventStage::OnHold(_)))
     }
 }
 

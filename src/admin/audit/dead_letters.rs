@@ -7,6 +7,9 @@ use handoffd_engine::event::EventKey;
 
 use super::AuditAction;
 
+/// Most events that a subject names where its selection does not.
+const NAMED: usize = 5;
+
 /// Effect of an operation so far, also if it fails later.
 #[derive(Default)]
 pub struct OperationTally {
@@ -14,13 +17,31 @@ pub struct OperationTally {
     pub count: u64,
     /// Events whose dead letters were discarded.
     pub discarded: Vec<EventKey>,
+    /// IDs of the first events covered; those of a dead letter where its event has none.
+    first: Vec<String>,
 }
 
 impl OperationTally {
     /// Adds an entry that the operation has reported.
     pub fn add(&mut self, entry: &DeadLetterEntry) {
-        self.count += u64::from(entry.has_left() || entry.message.is_some());
+        let is_covered = entry.has_left() || entry.message.is_some();
+        self.count += u64::from(is_covered);
+        if is_covered && self.first.len() < NAMED {
+            self.first.push(entry.event_id.as_ref().unwrap_or(&entry.letter_id).clone());
+        }
         self.discarded.extend(entry.discarded_event());
+    }
+
+    /// Returns the action to record, with its subject: the selection, and the first events if it names none.
+    pub fn audited(&self, operation: &Operation) -> Option<(AuditAction, String)> {
+        let (action, subject) = audited(operation)?;
+        let Selection { letters, ids, .. } = &operation.selection;
+        if !letters.is_empty() || !ids.is_empty() || self.first.is_empty() {
+            return Some((action, subject));
+        }
+        let more = self.count.saturating_sub(self.first.len() as u64);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Some((action, format!("{subject}: {}{more}", self.first.join(", "))))
     }
 }
 
@@ -85,6 +106,17 @@ mod tests {
             recorded(Action::Change(LetterChange::Discard, RunMode::Apply), all),
             Some((AuditAction::Discard, "all".to_owned()))
         );
+        let group = Selection { group: Some("g_1".to_owned()), ..Selection::default() };
+        let action = Action::Change(LetterChange::Replay, RunMode::Apply);
+        let operation =
+            Operation { selection: group, action, most: None, limits: Limits { max_event_bytes: 1 }, by: None };
+        let tally = OperationTally {
+            count: 7,
+            first: vec!["evt_1".to_owned(), "dl_2".to_owned()],
+            ..OperationTally::default()
+        };
+        let named = "group g_1: evt_1, dl_2 and 5 more".to_owned();
+        assert_eq!(tally.audited(&operation), Some((AuditAction::Replay, named)));
         for action in [
             Action::List,
             Action::Change(LetterChange::Replay, RunMode::DryRun),

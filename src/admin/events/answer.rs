@@ -7,7 +7,7 @@ use std::time::Duration;
 use handoffd_engine::dead_letters::DeadLetterEntry;
 use handoffd_engine::event::{EventKey, OrganizationId};
 use handoffd_engine::worker::{EventStage, TrackedEvent};
-use handoffd_engine::workflow::{MilestoneKind, Outcome, Phase, Reason, Record, Status};
+use handoffd_engine::workflow::{HistoryEntry, MilestoneKind, Outcome, Phase, Reason, Record, Status};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -293,8 +293,15 @@ fn record_in_dynamics(outcome: &Outcome) -> Option<String> {
     of_incident.or_else(|| outcome.work_item.map(|id| format!("live work item {id}")))
 }
 
+/// Returns the error of the last request of this run that failed. A 404 or 412 without an error is an answer.
 fn last_error(record: &Record) -> Option<String> {
-    record.requests_of_run().iter().rev().find_map(|request| request.error.clone())
+    let of = |request: &HistoryEntry| match (&request.error, request.status) {
+        (Some(error), _) => Some(error.clone()),
+        (None, None) => Some(format!("no response ({})", request.step.as_str())),
+        (None, Some(status @ (408 | 429 | 500..))) => Some(format!("HTTP status {status} ({})", request.step.as_str())),
+        (None, Some(_)) => None,
+    };
+    record.requests_of_run().iter().rev().find_map(of)
 }
 
 fn queue(name: &str) -> String {

@@ -196,7 +196,10 @@ fn answers(known: Known, around: &Surroundings<'_>) -> Vec<FoundEvent> {
 /// Returns the reason why an event may wait without being known by its id, if there is one.
 fn unknown_events(sources: &EventSources<'_>) -> Option<String> {
     let Some(tracker) = sources.tracker else {
-        return Some("no worker answers, so events that wait in organizations' queues are not known by id".to_owned());
+        return Some(
+            "no worker answers, so events that wait in the inbox or in organizations' queues are not known by id"
+                .to_owned(),
+        );
     };
     let queued = tracker.count(|tracked| tracked.stage == EventStage::Queued);
     (sources.waiting > queued).then(|| {

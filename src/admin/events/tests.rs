@@ -9,7 +9,7 @@ use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{Change, Store};
 use handoffd_engine::worker::{EventStage, EventTracker, TrackedEvent};
-use handoffd_engine::workflow::{Milestone, Outcome, Phase, Reason, Record, Status, samples};
+use handoffd_engine::workflow::{HistoryEntry, Milestone, Outcome, Phase, Reason, Record, Status, StepName, samples};
 use jiff::Timestamp;
 
 use super::*;
@@ -120,6 +120,34 @@ fn an_event_waits_in_a_retry_queue_until_its_delay_is_over() {
     );
     let over = waiting("transient", 1, 6);
     assert_eq!(told(Some(&over), None, open), "waiting | queue q.organization.org | 6 | queued | -1");
+}
+
+#[test]
+fn an_event_that_failed_has_its_last_error() {
+    let names = names();
+    let request = |status, error: Option<&str>| HistoryEntry {
+        at: at(7),
+        attempt: 1,
+        step: StepName::PostIncident,
+        elapsed_ms: 5,
+        status,
+        code: None,
+        error: error.map(str::to_owned),
+        request_id: None,
+    };
+    for (requests, expected) in [
+        (
+            vec![request(Some(500), Some("Out of order.")), request(Some(503), None)],
+            Some("HTTP status 503 (post_incident)"),
+        ),
+        (vec![request(None, None)], Some("no response (post_incident)")),
+        (vec![request(Some(500), Some("Out of order.")), request(Some(404), None)], Some("Out of order.")),
+        (vec![request(Some(404), None), request(Some(201), None)], None),
+    ] {
+        let failed = Record { history: requests, ..waiting("transient", 7, 12) };
+        let answer = EventAnswer::of(&key("evt_1"), Some(&failed), None, &around(&names, None)).unwrap();
+        assert_eq!(answer.error.as_deref(), expected);
+    }
 }
 
 #[test]

@@ -60,11 +60,11 @@ pub(super) fn state_details(state: &OrganizationState, now: Timestamp) -> Markup
                     "; its events are on hold and not lost. Retrying automatically."
                 }
                 p class="error" { (text::foreign_text(error)) }
-                @if !advice.is_empty() { p class="advice" { (text::foreign_text(advice)) } }
+                @if !advice.is_empty() { p class="advice" { (text::prose(advice)) } }
             }
             OrganizationState::Faulty { since, error, advice } | OrganizationState::Degraded { since, error, advice } => {
                 p class="error" { (text::foreign_text(error)) " (for " (text::lasting(*since, now)) ")" }
-                p class="advice" { (text::foreign_text(advice)) }
+                p class="advice" { (text::prose(advice)) }
             }
             OrganizationState::Paused { since } => {
                 p { "Paused by an operator " (text::moment(*since, now)) "; its events are on hold until it is resumed." }

@@ -28,8 +28,8 @@ pub(super) struct NowView<'a> {
     pub at: Timestamp,
     /// State shown in the header.
     pub standing: &'a PageHead,
-    /// Events in progress.
-    pub in_flight: u64,
+    /// Events in progress, without those on hold.
+    pub in_progress: u64,
     /// MetricCounts of each minute of the last hour.
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues with their depths.
@@ -91,14 +91,15 @@ fn reason_item(reason: &StatusReason, now: Timestamp) -> Markup {
                 @if let Some(id) = &reason.organization_id { a href=(list::address(id)) { (text::id(id)) } ": " }
                 (text::foreign_text(&reason.cause)) " (for " (text::lasting(reason.since, now)) ")"
             }
-            @if !reason.advice.is_empty() { p class="advice" { (text::foreign_text(&reason.advice)) } }
+            @if !reason.advice.is_empty() { p class="advice" { (text::prose(&reason.advice)) } }
         }
     }
 }
 
 fn tiles(it: &NowView<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
-    let (waiting, unknown) = waiting(it.queues);
+    let (waiting, unknown) = waiting(it.organizations);
+    let retrying = retrying(it.queues);
     let oldest = it.oldest.map(text::span);
     html! {
         section aria-label="Figures" {
@@ -106,27 +107,30 @@ fn tiles(it: &NowView<'_>) -> Markup {
                 (tile("Succeeded", &html! { (text::count(minute.succeeded)) }, "in the last minute", ""))
                 (tile("Skipped", &html! { (text::count(minute.skipped)) }, "in the last minute", ""))
                 (tile("Dead letters", &html! { (text::count(minute.dead)) }, "in the last minute", if minute.dead > 0 { "bad" } else { "" }))
-                (tile("In progress", &html! { (text::count(it.in_flight)) }, "events", ""))
+                (tile("In progress", &html! { (text::count(it.in_progress)) }, "events", ""))
                 (tile("Waiting", &html! { (text::known(waiting)) }, &unknown, ""))
+                (tile("Retrying", &html! { (text::known(retrying)) }, "in retry queues", ""))
                 (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
             }
         }
     }
 }
 
-/// Returns the number of events that wait in queues, if any queue's depth is known, and its unit.
-fn waiting(queues: &QueueDepths) -> (Option<u64>, String) {
-    let depths: Vec<Option<u64>> = queues
-        .iter()
-        .filter(|(queue, _)| !matches!(queue, BrokerQueue::DeadLetters(_)))
-        .map(|(_, depth)| *depth)
-        .collect();
-    let known: Vec<u64> = depths.iter().copied().flatten().collect();
-    let unit = match depths.len() - known.len() {
-        0 => "in queues".to_owned(),
-        unknown => format!("in queues, {unknown} unknown"),
+/// Returns the number of events that wait in organizations' queues, if any organization's is known, and its unit.
+fn waiting(organizations: &[OrganizationView]) -> (Option<u64>, String) {
+    let known: Vec<u64> = organizations.iter().filter_map(|one| one.waiting).collect();
+    let unit = match organizations.len() - known.len() {
+        0 => "events".to_owned(),
+        unknown => format!("events, unknown for {unknown} of {}", organizations.len()),
     };
-    ((!known.is_empty()).then(|| known.iter().sum()), unit)
+    ((!known.is_empty() || organizations.is_empty()).then(|| known.iter().sum()), unit)
+}
+
+/// Returns the number of events in retry queues, if the depth of each is known.
+fn retrying(queues: &QueueDepths) -> Option<u64> {
+    let mut retries = queues.iter().filter(|(queue, _)| matches!(queue, BrokerQueue::Retry(_))).peekable();
+    retries.peek()?;
+    retries.map(|(_, depth)| *depth).sum()
 }
 
 fn tile(name: &str, value: &Markup, unit: &str, class: &str) -> Markup {

@@ -83,6 +83,7 @@
       // The rest of the page follows at once, or it would contradict the verdict.
       if (fresh.dataset.verdict !== shown.dataset.verdict) document.dispatchEvent(new Event("changed"));
       document.body.classList.remove("unheard");
+      document.getElementById("silence")?.remove();
       heard = { at: performance.now(), time: new Date() };
     }
 
@@ -96,6 +97,18 @@
       if (band) band.textContent = light.textContent;
       document.title = `Unknown · ${own}`;
       document.body.classList.add("unheard");
+      if (!document.getElementById("silence")) document.getElementById("main").prepend(advice());
+    }
+
+    function advice() {
+      const text = document.createElement("p");
+      text.id = "silence";
+      text.className = "verdict";
+      text.setAttribute("role", "alert");
+      const signIn = "Reload the page and sign in again.";
+      const check = "Check that the worker runs and that this browser reaches it (handoffd status, on its machine, shows the cause).";
+      text.textContent = `What follows is from before ${heard.time.toISOString().slice(11, 19)} UTC. ${why === "signed out" ? signIn : check}`;
+      return text;
     }
   }
 

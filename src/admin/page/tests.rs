@@ -170,19 +170,19 @@ fn names_are_never_markup_on_the_overview() {
     let drawn = now(&NowView {
         at: at(),
         standing: &standing,
-        in_flight: 1,
+        in_progress: 1,
         minutes: &[Some(Minute::default()); MINUTES],
         queues: &QueueDepths::from([
             (BrokerQueue::Inbox(HOSTILE.to_owned()), Some(1)),
             (BrokerQueue::Organization(HOSTILE.into()), None),
         ]),
         oldest: Some(Duration::from_secs(9)),
-        organizations: &[view(blocked), view(OrganizationState::Open)],
+        organizations: &[view(blocked), OrganizationView { waiting: None, ..view(OrganizationState::Open) }],
         failures: Ok(&[found(Phase::Dead(failed()))]),
     });
     assert_harmless(&drawn.0);
     assert!(drawn.0.contains("Not processing events") && drawn.0.contains("9 s"), "{}", drawn.0);
-    assert!(drawn.0.contains("in queues, 1 unknown"), "{}", drawn.0);
+    assert!(drawn.0.contains("events, unknown for 1 of 2"), "{}", drawn.0);
 }
 
 fn answer(state: EventState) -> EventAnswer {

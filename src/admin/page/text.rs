@@ -26,11 +26,11 @@ pub(super) fn foreign_text(text: &str) -> Markup {
     html! { bdi { (visible(text)) } }
 }
 
-/// Renders the page's own prose; text between backticks becomes code.
+/// Renders the worker's own prose; text between backticks becomes code.
 pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
-            @if at % 2 == 1 { code { (part) } } @else { (part) }
+            @if at % 2 == 1 { code { (visible(part)) } } @else { (visible(part)) }
         }
     }
 }

@@ -151,7 +151,7 @@ pub(super) fn underway(answer: &EventAnswer, now: Timestamp) -> Markup {
                 @if let Some(next) = answer.next_attempt { div { dt { "Next attempt" } dd { (text::moment(next, now)) } } }
             }
             @if let Some(error) = &answer.error { p class="error" { "Last error: " (text::foreign_text(error)) } }
-            @if let Some(advice) = &answer.advice { p class="advice" { (text::foreign_text(advice)) } }
+            @if let Some(advice) = &answer.advice { p class="advice" { (text::prose(advice)) } }
             p { "The event is not lost." }
         }
     }

@@ -132,7 +132,7 @@ async fn work(config: &Config, order: Order) -> Result<(), CommandError> {
     let mut watched = EntryWatch::new(&mut page, |entry| tally.add(entry));
     let done = execute(&mut *letters, &order.operation, &mut watched, &stop).await;
     page.end();
-    report_operation(config, &order.operation, tally.count).await;
+    report_operation(config, &order.operation, &tally).await;
     report_discards(config, &tally.discarded).await;
     if let Some(warning) = letters.warning() {
         print_status(format_args!("warning: {warning}"));

@@ -11,7 +11,8 @@ use crate::config::{Config, EnvironmentVariables, FaultPlace};
 use crate::organizations::{self, Organization};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`,
-/// `state` (null if it is unknown, because no worker runs or it has not read the organization).
+/// `state` and `waiting` (null if they are unknown, because no worker runs or it has not read the organization). The id
+/// and the URL of a broken file are those that it last described.
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
@@ -29,32 +30,28 @@ pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<
         listed.push(entry(None, Some(&file.display().to_string()), None, Some(&problem)));
     }
     for one in &mut listed {
-        one["state"] = state(one, views.as_deref().unwrap_or_default());
+        add_view(one, views.as_deref().unwrap_or_default());
     }
     Ok(Value::Array(listed))
 }
 
 /// Formats the list as text.
 pub(super) fn text(listed: &Value) -> String {
-    const COLUMNS: [&str; 5] = ["organization_id", "state", "source", "environment_url", "readable"];
-    let rows: Vec<[String; 5]> = listed.as_array().into_iter().flatten().map(row).collect();
+    const COLUMNS: [&str; 6] = ["organization_id", "state", "waiting", "source", "environment_url", "fault"];
+    let rows: Vec<[String; 6]> = listed.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no organizations configured\n".to_owned();
     }
-    let rows: Vec<[String; 5]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
+    let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
     table::table(&rows)
 }
 
-fn row(one: &Value) -> [String; 5] {
+fn row(one: &Value) -> [String; 6] {
     let text = |name: &str| one[name].as_str().unwrap_or("-").to_owned();
     let source = one["file"].as_str().map_or_else(|| text("source"), str::to_owned);
-    let readable = match (one["readable"] == true, one["problem"].as_str()) {
-        (true, None) => "yes".to_owned(),
-        (true, Some(problem)) => format!("yes, but {problem}"),
-        (false, problem) => format!("NO: {}", problem.unwrap_or_default()),
-    };
     let state = one["state"].as_str().unwrap_or("unknown").to_owned();
-    [text("organization_id"), state, source, text("environment_url"), readable]
+    let waiting = one["waiting"].as_u64().map_or_else(|| "unknown".to_owned(), |waiting| waiting.to_string());
+    [text("organization_id"), state, waiting, source, text("environment_url"), text("problem")]
 }
 
 /// Ids of the organizations saved in the store.
@@ -86,13 +83,21 @@ async fn views(config: &Config) -> Result<Option<Vec<Value>>> {
     Ok(Some(answer["organizations"].as_array().cloned().unwrap_or_default()))
 }
 
-/// State of a listed organization. That of a broken file is the state of the organization that it last described.
-fn state(one: &Value, views: &[Value]) -> Value {
+/// Adds what the worker shows of a listed organization, or of the one that a broken file last described.
+fn add_view(one: &mut Value, views: &[Value]) {
     let is_it = |view: &&Value| match one["organization_id"].as_str() {
         Some(id) => view["organization_id"] == id,
         None => view["source"]["file"] == one["file"],
     };
-    views.iter().find(is_it).map(|view| view["state"].clone()).unwrap_or_default()
+    let view = views.iter().find(is_it).cloned().unwrap_or_default();
+    for name in ["organization_id", "environment_url"] {
+        if one[name].is_null() {
+            one[name] = view[name].clone();
+        }
+    }
+    for name in ["state", "waiting"] {
+        one[name] = view[name].clone();
+    }
 }
 
 /// Entry of an organization listed by the worker. It is readable; if only its secret is not, the organization is blocked.

@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Check")]
 pub struct Finding {
-    /// Name of the check: `token`, `credential`, `probe`, `owner`, `queue`, `workstream`, …
+    /// Name of the check: `file`, `token`, `credential`, `probe`, `owner`, `queue`, `workstream`, …
     pub check: &'static str,
     /// Half of the setup that the check belongs to.
     pub half: SetupHalf,
@@ -58,6 +58,14 @@ impl Finding {
     /// Creates a finding of events that will fail or wait.
     pub(super) fn failed(check: &'static str, message: impl Into<String>, advice: impl Into<String>) -> Self {
         Self::new(check, CheckResult::Failed, message.into(), advice.into())
+    }
+
+    /// Creates the warning that not the present file was tested, but its last valid version.
+    pub fn of_faulty_file(fault: &str) -> Self {
+        let message = format!("its file is faulty; its last valid version was tested: {fault}");
+        let advice = "Correct the file; `handoffd config check` lists every fault. The last valid version is in effect until the \
+                      worker restarts.";
+        Self::warned("file", message, advice)
     }
 
     /// Creates a finding that the operator should check.

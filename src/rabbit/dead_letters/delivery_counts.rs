@@ -35,8 +35,8 @@ impl DeliveryCounts {
         let most = self.most;
         (most >= MANY).then(|| {
             format!(
-                "dead letters in {queue} have been delivered up to {most} times; run `rabbitmqctl list_policies` and make sure that \
-                 no policy sets `delivery-limit` for this queue, or the broker will delete them"
+                "dead letters in {queue} have been delivered up to {most} times, for each listing is a delivery. That is harmless \
+                 unless a policy sets `delivery-limit` for this queue: the broker would then delete them. Check `rabbitmqctl list_policies`"
             )
         })
     }

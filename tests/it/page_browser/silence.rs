@@ -44,11 +44,13 @@ async fn every_page_follows_the_verdict_and_turns_grey_when_its_worker_is_silent
     assert!(light.contains("no answer since") && light.ends_with("UTC"), "{light}");
     let band = "return [document.getElementById('light').className, document.querySelector('.band h1').textContent]";
     assert_eq!(scene.browser.run(band).await, json!(["light grey", light]));
+    scene.browser.reads("Check that the worker runs").await;
     scene.browser.screen(PHONE).await;
     assert_fits(&scene.browser, "/", PHONE).await;
     signal("-CONT", &scene.worker().id());
     shows(&scene, "Running normally").await;
     scene.browser.reads("Processing events; all organizations healthy.").await;
+    assert!(!scene.browser.text().await.contains("Check that the worker runs"));
 
     // Without refreshes by time the content still follows the verdict, which it must not contradict.
     let rarely = "document.getElementById('live').dataset.every = 3600; document.dispatchEvent(new Event('changed'))";

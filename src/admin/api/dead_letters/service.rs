@@ -21,7 +21,7 @@ use super::pass::{Feed, Pass, PassEnd};
 use super::scans::{LetterScan, LetterScans, ListAge};
 use crate::admin::api::Problem;
 use crate::admin::api::requester::{Permission, Requester, require};
-use crate::admin::audit::dead_letters::{OperationTally, audited};
+use crate::admin::audit::dead_letters::OperationTally;
 use crate::admin::events::record_discards;
 
 /// Time for which a client waits for another pass to end. A pass through 100,000 dead letters takes longer.
@@ -302,7 +302,7 @@ impl DeadLetterService {
                 Err(problem) => Err(problem),
             };
             record_discards(&*service.store, &tally.discarded, operation.by.as_deref()).await;
-            if let (Some(requester), Some((action, subject))) = (requester, audited(&operation)) {
+            if let (Some(requester), Some((action, subject))) = (requester, tally.audited(&operation)) {
                 requester.audit(action, subject, tally.count);
             }
             feed.flush().await;

@@ -116,7 +116,7 @@ fn tested(began: Timestamp, state: &TestState, now: Timestamp) -> Markup {
                     li {
                         p { (badge::check(check.result)) " " strong { (text::foreign_text(check.check)) } span class="half" { (half(check.half)) } }
                         @if !check.message.is_empty() { p { (text::foreign_text(&check.message)) } }
-                        @if !check.advice.is_empty() { p class="advice" { (text::foreign_text(&check.advice)) } }
+                        @if !check.advice.is_empty() { p class="advice" { (text::prose(&check.advice)) } }
                     }
                 }
             }

@@ -27,7 +27,7 @@ pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
     let body = drawn(&NowView {
         at: Timestamp::now(),
         standing: &page.standing(),
-        in_flight: sample.in_flight,
+        in_progress: sample.in_flight.saturating_sub(page.parts.on_hold()),
         minutes: &page.parts.history.minutes(&sample),
         queues: &page.parts.metrics.queue_depths(),
         oldest: page.parts.metrics.vitals().map(|vitals| vitals.oldest_event).filter(|age| !age.is_zero()),
