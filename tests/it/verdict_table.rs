@@ -204,5 +204,5 @@ async fn verdict_table() {
         println!("| {cause} | `{verdict}` | `{metric}` | {:.1} s | {log} |", after.as_secs_f64());
     }
     let late: Vec<_> = rows.iter().filter(|row| row.after > WITHIN).map(|row| row.cause).collect();
-    assert_eq!((late, rows.len()), (Vec::new(), 21));
+    assert_eq!((late, rows.len()), (Vec::new(), 22));
 }
