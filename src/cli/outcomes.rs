@@ -210,9 +210,20 @@ fn record(outcome: &Value) -> String {
 
 fn story(outcome: &Value) -> String {
     let fields = outcome.as_object().into_iter().flatten().filter(|(name, _)| *name != "history");
-    let fields: String = fields.map(|(name, value)| line(&[name, &cell(value)], &[15])).collect();
+    let fields: String = fields.map(|(name, value)| field(name, value)).collect();
     let history: Vec<_> = outcome["history"].as_array().into_iter().flatten().map(attempt).collect();
     format!("{fields}history\n{}", table(&history))
+}
+
+/// Describes a field; one with fields of its own takes a line for each.
+fn field(name: &str, value: &Value) -> String {
+    match value.as_object().filter(|fields| !fields.is_empty()) {
+        None => line(&[name, &cell(value)], &[15]),
+        Some(fields) => {
+            let inner = fields.iter().map(|(inner, value)| line(&[format!("  {inner}"), cell(value)], &[35]));
+            line(&[name], &[]) + &inner.collect::<String>()
+        }
+    }
 }
 
 /// Describes an entry of a history: a request with its answer, or a milestone with its reason and operator.

@@ -27,7 +27,8 @@ pub(super) fn status(config: &Config, json: bool) -> Result<(), CommandError> {
             print(&pretty(&unheard(&cause))?);
         }
         return Err(CommandError::Failed(anyhow::anyhow!(
-            "{cause}; check that it runs, and that this command has its configuration (--config, HANDOFFD_CONFIG)"
+            "Unknown: {cause}; start it (systemctl start handoffd), or give this command its configuration (--config, \
+             HANDOFFD_CONFIG); no events are lost, they wait in the broker"
         )));
     };
     print(&if json { pretty(&report.status)? } else { report.text() });

@@ -78,7 +78,7 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
         limits: Limits { max_event_bytes: config.worker.max_event_bytes },
         failed: AtomicBool::new(false),
     };
-    let around = Surroundings { now: Timestamp::now(), names: &names, organizations: None };
+    let around = Surroundings { now: Timestamp::now(), names: &names, broker_connected: false, organizations: None };
     let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around };
     let found = find(&sources, id).await;
     _ = store.close().await;

@@ -22,6 +22,10 @@ pub(super) const WINDOW: Duration = Duration::from_secs(300);
 const LAST: usize = 20;
 /// Fewest requests that a judgement needs (contract 9).
 const FEWEST: u64 = 5;
+/// Successes in a row after which earlier failures no longer count, and time without a failure: what is repaired shows
+/// soon, and what fails now and then does not flicker.
+const RECOVERED: usize = 5;
+const CALM: Duration = Duration::from_secs(30);
 /// Time without an answer after which a request counts as failing.
 const OVERDUE: Duration = Duration::from_secs(10);
 /// Time without an answer after which a single request is enough for a judgement, unless its operation succeeded
@@ -190,19 +194,34 @@ impl RequestWindow {
     }
 
     fn fails(&self, now: Instant, step: Option<StepName>, counts: &RequestCounts) -> bool {
+        if self.has_recovered(now, step) && counts.overdue == 0 {
+            return false;
+        }
         let hangs = || self.without_answer(now, step, HANGS) > 0;
         counts.total() >= FEWEST && counts.bad() * 2 >= counts.total()
             || counts.ok == 0 && (counts.timeout > 0 || hangs())
     }
 
+    /// Returns true if the last requests of an operation, or of all, have succeeded, as many as a judgement needs, and no
+    /// request has failed for some time.
+    fn has_recovered(&self, now: Instant, step: Option<StepName>) -> bool {
+        let Some(LastRequests(last)) = self.last(step) else { return false };
+        let succeeded = last.iter().rev().take_while(|(_, end)| *end == RequestOutcome::Ok).count();
+        let failed = last.iter().rev().nth(succeeded).map(|(at, _)| *at);
+        succeeded >= RECOVERED && failed.is_none_or(|at| now.saturating_duration_since(at) >= CALM)
+    }
+
+    fn last(&self, step: Option<StepName>) -> Option<&LastRequests> {
+        match step {
+            Some(step) => self.of_steps.get(&step),
+            None => Some(&self.of_all),
+        }
+    }
+
     /// Counts the last requests of an operation, or of all, and those without an answer.
     fn judged(&self, now: Instant, step: Option<StepName>) -> RequestCounts {
         let mut counts = RequestCounts { overdue: self.without_answer(now, step, OVERDUE), ..RequestCounts::default() };
-        let last = match step {
-            Some(step) => self.of_steps.get(&step),
-            None => Some(&self.of_all),
-        };
-        for (at, end) in last.into_iter().flat_map(|last| &last.0) {
+        for (at, end) in self.last(step).into_iter().flat_map(|last| &last.0) {
             *counts.of(*end) += u64::from(now.saturating_duration_since(*at) < WINDOW);
         }
         counts

@@ -270,6 +270,20 @@ fn the_last_requests_count_and_none_for_longer_than_five_minutes() {
 }
 
 #[test]
+fn five_successes_in_a_row_and_thirty_seconds_show_that_it_is_repaired() {
+    let mut stage = Stage::new();
+    stage.ends(PostIncident, &[(Failed, 20), (Answered, 4)]);
+    assert!(stage.after(30).failing().is_some());
+    stage.ends(PostIncident, &[(Answered, 1)]);
+    assert_eq!(stage.failing(), None);
+    stage.ends(PostIncident, &[(Failed, 1), (Answered, 5)]);
+    assert!(stage.after(29).failing().is_some());
+    assert_eq!(stage.after(1).failing(), None);
+    // What hangs now is not repaired.
+    assert!(stage.begins(PostIncident, 5).after(10).failing().is_some());
+}
+
+#[test]
 fn refusals_end_with_their_cause() {
     let mut stage = Stage::new();
     stage.ends(PostIncident, &[(Failed, 1), (Refused, 19), (Failed, 1)]);

@@ -40,6 +40,17 @@ pub fn release(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// Returns the workers that somebody has started with the demonstration's configuration.
+fn restarted(config: &Path) -> Vec<u32> {
+    let config = config.to_string_lossy();
+    let is_worker = |id: &u32| {
+        let command = std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        command.contains(&*config) && command.ends_with("\0run\0")
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_worker).collect()
+}
+
 /// Ends the processes left running.
 pub async fn stop(project: &Path) -> Result<()> {
     let folder = project.join(".demo");
@@ -53,6 +64,7 @@ pub async fn stop(project: &Path) -> Result<()> {
             terminate(id);
         }
     }
+    restarted(&folder.join("handoffd.toml")).into_iter().for_each(terminate);
     let [events, outcomes, work, dead_letters, retry, organizations] =
         [0, 1, 2, 3, 4, 5].map(|at| state["names"][at].as_str().unwrap_or_default().to_owned());
     let broker = Broker {

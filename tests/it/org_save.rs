@@ -73,7 +73,7 @@ async fn the_list_shows_sources_and_unreadable_files() {
         all[0],
         json!({
             "organization_id": "org_acme", "source": "file", "file": file, "environment_url": office.crm.url(),
-            "readable": true, "problem": null, "state": null, "waiting": null,
+            "readable": true, "problem": null, "state": null, "waiting": null, "oldest_seconds": null,
         })
     );
     assert_eq!((&all[1]["readable"], &all[1]["organization_id"]), (&json!(false), &json!(null)));

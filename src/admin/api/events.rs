@@ -169,7 +169,12 @@ impl ApiState {
     fn event_sources<'a>(&'a self, all: Vec<OrganizationView>, letters: &'a WorkersLetters) -> EventSources<'a> {
         let waiting = all.iter().filter_map(|view| view.waiting).sum();
         let organizations = all.into_iter().map(|view| (view.organization_id, view.state)).collect();
-        let around = Surroundings { now: Timestamp::now(), names: &self.names, organizations: Some(organizations) };
+        let around = Surroundings {
+            now: Timestamp::now(),
+            names: &self.names,
+            broker_connected: self.metrics.counts().broker_connected,
+            organizations: Some(organizations),
+        };
         EventSources { store: &*self.store, tracker: Some(&self.tracker), waiting, letters, around }
     }
 }

@@ -21,6 +21,8 @@ use crate::telemetry::metrics::OrganizationGauges;
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for a reading. It takes milliseconds unless the worker hangs.
 const LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for a reading beside the regular ones.
+const REFRESH: Duration = Duration::from_millis(500);
 /// Reason shown while the organizations can't be read.
 const SILENT: &str =
     "the worker does not respond: the state of its organizations can't be read (a store or a disk hangs)";
@@ -39,6 +41,7 @@ pub(super) const ROUTES: [ApiRoute; 1] = [ApiRoute {
 }];
 
 async fn show(State(parts): State<Arc<ApiState>>) -> Json<WorkerStatus> {
+    parts.refresh().await;
     Json(parts.status())
 }
 
@@ -63,6 +66,13 @@ pub(super) async fn keep(parts: Arc<ApiState>) {
 }
 
 impl ApiState {
+    /// Reads the organizations now, so that the verdict does not contradict what is shown beside it.
+    pub async fn refresh(&self) {
+        if let Ok(report) = timeout(REFRESH, self.organizations.report()).await {
+            self.board.read(Some(report));
+        }
+    }
+
     /// Returns the present status.
     pub fn status(&self) -> WorkerStatus {
         let mut unready = (self.unready)();

@@ -55,7 +55,8 @@ pub fn audited(operation: &Operation) -> Option<(AuditAction, String)> {
         Action::Change(LetterChange::Discard, RunMode::Apply) => AuditAction::Discard,
         Action::List | Action::Change(_, RunMode::DryRun) | Action::Substitute(RunMode::DryRun, _) => return None,
     };
-    Some((action, subject(&operation.selection)))
+    let corrected = if matches!(operation.action, Action::Substitute(..)) { "; with a corrected body" } else { "" };
+    Some((action, format!("{}{corrected}", subject(&operation.selection))))
 }
 
 /// Describes a selection by its criteria.

@@ -16,6 +16,10 @@ pub(super) const DEAD: &str =
 /// Advice for an event while no worker runs.
 pub(super) const NO_WORKER: &str = "No worker answers. Start one; the event is not lost.";
 
+/// Advice for a queued event while the worker can't reach the broker.
+pub(super) const NO_BROKER: &str =
+    "The broker, which keeps it, can't be reached by the worker; see `handoffd status`. The event is not lost.";
+
 /// Returns the advice for an event that waits because of its organization.
 pub(super) fn of_organization(id: &str, state: &OrganizationState) -> String {
     match state {
@@ -50,6 +54,9 @@ pub(super) fn of_retry(reason: &str) -> &'static str {
         "unknown_organization" => {
             "A file of an organization is faulty, so its organization may be configured; correct the file."
         }
-        _ => "Retried automatically. If it keeps failing, check the last error and test the organization.",
+        _ => {
+            "Retried automatically. If it keeps failing, its last error says what Dynamics answers; `handoffd org test` only reads, \
+             and may pass all the same."
+        }
     }
 }

@@ -83,6 +83,8 @@ pub struct Surroundings<'a> {
     pub now: Timestamp,
     /// Names of queues.
     pub names: &'a QueueNames,
+    /// True while the worker reaches the broker.
+    pub broker_connected: bool,
     /// State of each configured organization; `None` if no worker answers.
     pub organizations: Option<HashMap<String, OrganizationState>>,
 }
@@ -215,6 +217,9 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
     let Some(state) = organizations.get(id) else {
         return of("unknown_organization", advice::UNKNOWN_ORGANIZATION.to_owned());
     };
+    if !around.broker_connected {
+        return of("queued", advice::NO_BROKER.to_owned());
+    }
     let advice = advice::of_organization(id, state);
     match state {
         OrganizationState::Open | OrganizationState::Faulty { .. } | OrganizationState::Unknown => of("queued", advice),

@@ -68,7 +68,7 @@ fn states() -> [(&'static str, OrganizationState); 4] {
 
 fn around(names: &QueueNames, state: Option<OrganizationState>) -> Surroundings<'_> {
     let organizations = state.map(|state| ("org".to_owned(), state)).into_iter().collect();
-    Surroundings { now: at(10), names, organizations: Some(organizations) }
+    Surroundings { now: at(10), names, broker_connected: true, organizations: Some(organizations) }
 }
 
 /// Answer in one line: state, place, minute, reason, minute of the next attempt.

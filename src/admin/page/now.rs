@@ -34,8 +34,6 @@ pub(super) struct NowView<'a> {
     pub minutes: &'a [Option<Minute>; MINUTES],
     /// Queues with their depths.
     pub queues: &'a QueueDepths,
-    /// Age of the oldest unfinished event.
-    pub oldest: Option<Duration>,
     /// Organizations, by ID.
     pub organizations: &'a [OrganizationView],
     /// Recent failures, newest first, or the reason they can't be read.
@@ -100,7 +98,7 @@ fn tiles(it: &NowView<'_>) -> Markup {
     let minute = it.minutes[MINUTES - 1].unwrap_or_default();
     let (waiting, unknown) = waiting(it.organizations);
     let retrying = retrying(it.queues);
-    let oldest = it.oldest.map(text::span);
+    let oldest = oldest(it.organizations);
     html! {
         section aria-label="Figures" {
             dl class="tiles" {
@@ -110,7 +108,7 @@ fn tiles(it: &NowView<'_>) -> Markup {
                 (tile("In progress", &html! { (text::count(it.in_progress)) }, "events", ""))
                 (tile("Waiting", &html! { (text::known(waiting)) }, &unknown, ""))
                 (tile("Retrying", &html! { (text::known(retrying)) }, "in retry queues", ""))
-                (tile("Oldest", &html! { (oldest.as_deref().unwrap_or("–")) }, "unfinished event", ""))
+                (tile("Oldest", &html! { (oldest) }, "unfinished event", ""))
             }
         }
     }
@@ -124,6 +122,16 @@ fn waiting(organizations: &[OrganizationView]) -> (Option<u64>, String) {
         unknown => format!("events, unknown for {unknown} of {}", organizations.len()),
     };
     ((!known.is_empty() || organizations.is_empty()).then(|| known.iter().sum()), unit)
+}
+
+/// Returns the age of the oldest unfinished event; unknown if it is of an organization and no older one is known.
+fn oldest(organizations: &[OrganizationView]) -> String {
+    let ages = organizations.iter().filter_map(|one| one.oldest_seconds);
+    match ages.max_by(f64::total_cmp).filter(|age| *age > 0.0) {
+        Some(age) => text::span(Duration::try_from_secs_f64(age).unwrap_or_default()),
+        None if organizations.iter().any(|one| one.oldest_seconds.is_none()) => "unknown".to_owned(),
+        None => "–".to_owned(),
+    }
 }
 
 /// Returns the number of events in retry queues, if the depth of each is known.

@@ -1,7 +1,5 @@
 //! Hostile names on every page. Publishers choose IDs; remote servers choose messages.
 
-use std::time::Duration;
-
 use handoffd_engine::dead_letters::{
     DeadLetterEntry, DeadLetterGroup, LetterChange, LetterSurvey, OperationResult, SelectionText,
 };
@@ -176,8 +174,10 @@ fn names_are_never_markup_on_the_overview() {
             (BrokerQueue::Inbox(HOSTILE.to_owned()), Some(1)),
             (BrokerQueue::Organization(HOSTILE.into()), None),
         ]),
-        oldest: Some(Duration::from_secs(9)),
-        organizations: &[view(blocked), OrganizationView { waiting: None, ..view(OrganizationState::Open) }],
+        organizations: &[
+            OrganizationView { oldest_seconds: Some(9.0), ..view(blocked) },
+            OrganizationView { waiting: None, ..view(OrganizationState::Open) },
+        ],
         failures: Ok(&[found(Phase::Dead(failed()))]),
     });
     assert_harmless(&drawn.0);

@@ -11,7 +11,8 @@ use crate::config::{Config, EnvironmentVariables, FaultPlace};
 use crate::organizations::{self, Organization};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`,
-/// `state` and `waiting` (null if they are unknown, because no worker runs or it has not read the organization). The id
+/// `state`, `waiting` and `oldest_seconds` (null if they are unknown, because no worker runs or it has not read the
+/// organization). The id
 /// and the URL of a broken file are those that it last described.
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
@@ -37,21 +38,26 @@ pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<
 
 /// Formats the list as text.
 pub(super) fn text(listed: &Value) -> String {
-    const COLUMNS: [&str; 6] = ["organization_id", "state", "waiting", "source", "environment_url", "fault"];
-    let rows: Vec<[String; 6]> = listed.as_array().into_iter().flatten().map(row).collect();
+    const COLUMNS: [&str; 7] = ["organization_id", "state", "waiting", "oldest", "source", "environment_url", "fault"];
+    let rows: Vec<[String; 7]> = listed.as_array().into_iter().flatten().map(row).collect();
     if rows.is_empty() {
         return "no organizations configured\n".to_owned();
     }
-    let rows: Vec<[String; 6]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
+    let rows: Vec<[String; 7]> = std::iter::once(COLUMNS.map(str::to_owned)).chain(rows).collect();
     table::table(&rows)
 }
 
-fn row(one: &Value) -> [String; 6] {
+fn row(one: &Value) -> [String; 7] {
     let text = |name: &str| one[name].as_str().unwrap_or("-").to_owned();
     let source = one["file"].as_str().map_or_else(|| text("source"), str::to_owned);
     let state = one["state"].as_str().unwrap_or("unknown").to_owned();
     let waiting = one["waiting"].as_u64().map_or_else(|| "unknown".to_owned(), |waiting| waiting.to_string());
-    [text("organization_id"), state, waiting, source, text("environment_url"), text("problem")]
+    let oldest = match one["oldest_seconds"].as_f64() {
+        None => "unknown".to_owned(),
+        Some(0.0) => "-".to_owned(),
+        Some(age) => format!("{age:.0} s"),
+    };
+    [text("organization_id"), state, waiting, oldest, source, text("environment_url"), text("problem")]
 }
 
 /// Ids of the organizations saved in the store.
@@ -95,7 +101,7 @@ fn add_view(one: &mut Value, views: &[Value]) {
             one[name] = view[name].clone();
         }
     }
-    for name in ["state", "waiting"] {
+    for name in ["state", "waiting", "oldest_seconds"] {
         one[name] = view[name].clone();
     }
 }

@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::cli::remote::Remote;
-use crate::cli::shell::{CommandError, block_on, pretty, print};
+use crate::cli::shell::{CommandError, block_on, pretty, print, print_status};
 use crate::cli::table::cell;
 use crate::config::Config;
 
@@ -16,12 +16,23 @@ pub(super) fn change(config: &Config, id: &str, verb: &str, json: bool) -> Resul
             "organization {id:?} is not configured in the running worker; list the configured ones with `handoffd org list`"
         )));
     };
+    let hindrance = block_on(hindrance(config))?;
     let text = match verb {
         "pause" => format!("{id} paused since {}; its events are on hold until it is resumed\n", cell(&view["since"])),
         _ => format!("{id} resumed; its state is {}\n", cell(&view["state"])),
     };
     print(&if json { pretty(&view)? } else { text });
+    if let Some(cause) = hindrance {
+        print_status(format_args!("the worker is not processing events: {cause}"));
+    }
     Ok(())
+}
+
+/// Returns the reason for which the worker processes nothing, if there is one.
+async fn hindrance(config: &Config) -> Result<Option<String>> {
+    let Some(remote) = Remote::find(config).await? else { return Ok(None) };
+    let status = remote.get("/api/v1/status").await?.unwrap_or_default();
+    Ok((status["verdict"] == "not_working").then(|| cell(&status["reasons"][0]["cause"])))
 }
 
 async fn asked(config: &Config, id: &str, verb: &str) -> Result<Option<Value>> {

@@ -176,8 +176,9 @@ impl OrganizationConsumer {
     }
 
     fn record_unbegun(&mut self) {
-        if self.recorded != self.buffered.len() {
-            self.recorded = self.buffered.len();
+        let waiting = self.buffered.len() + self.load.waiting();
+        if self.recorded != waiting {
+            self.recorded = waiting;
             self.worker.metrics.record(Measurement::Unbegun(&self.organization, self.recorded));
         }
     }

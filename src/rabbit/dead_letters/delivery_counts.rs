@@ -13,8 +13,11 @@ use tracing::warn;
 use crate::rabbit::envelope::delivery_count;
 use crate::rabbit::shared::lock;
 
-/// Number of deliveries that triggers a warning: half of RabbitMQ's own default limit.
-const MANY: u64 = 10;
+/// RabbitMQ's own limit of deliveries, since 4.0. A dead letter that was delivered more often shows that it is not in
+/// force.
+const DEFAULT_LIMIT: u64 = 20;
+/// Number of deliveries that triggers a warning.
+const MANY: u64 = DEFAULT_LIMIT / 2;
 /// Shortest time between two log lines.
 const EVERY: Duration = Duration::from_secs(3600);
 
@@ -33,7 +36,7 @@ impl DeliveryCounts {
     /// Returns a warning for an operator if the count is high.
     pub(super) fn warning(&self, queue: &str) -> Option<String> {
         let most = self.most;
-        (most >= MANY).then(|| {
+        (MANY..=DEFAULT_LIMIT).contains(&most).then(|| {
             format!(
                 "dead letters in {queue} have been delivered up to {most} times, for each listing is a delivery. That is harmless \
                  unless a policy sets `delivery-limit` for this queue: the broker would then delete them. Check `rabbitmqctl list_policies`"
@@ -71,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_deliveries_of_a_dead_letter_trigger_a_warning() {
+    fn ten_to_twenty_deliveries_of_a_dead_letter_trigger_a_warning() {
         let mut counts = DeliveryCounts::default();
         for properties in [BasicProperties::default(), delivered(9), delivered(2)] {
             counts.add(&properties);
@@ -81,6 +84,9 @@ mod tests {
         counts.add(&delivered(1));
         let warning = counts.warning("dead").unwrap();
         assert!(warning.starts_with("dead letters in dead have been delivered up to 10 times"), "{warning}");
+        // No limit of 20 is in force.
+        counts.add(&delivered(21));
+        assert_eq!(counts.warning("dead"), None);
     }
 
     #[test]

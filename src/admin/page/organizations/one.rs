@@ -114,7 +114,7 @@ fn tested(began: Timestamp, state: &TestState, now: Timestamp) -> Markup {
             ol class="checks" {
                 @for check in checks {
                     li {
-                        p { (badge::check(check.result)) " " strong { (text::foreign_text(check.check)) } span class="half" { (half(check.half)) } }
+                        p { (badge::check(check.result)) " " strong { (text::foreign_text(check.check)) } @if check.check != "file" { span class="half" { (half(check.half)) } } }
                         @if !check.message.is_empty() { p { (text::foreign_text(&check.message)) } }
                         @if !check.advice.is_empty() { p class="advice" { (text::prose(&check.advice)) } }
                     }

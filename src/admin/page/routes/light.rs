@@ -12,6 +12,7 @@ use crate::admin::page::layout::light as drawn;
 
 /// Shows the present verdict.
 pub(super) async fn light(State(page): State<Arc<PageState>>) -> Response {
+    page.parts.refresh().await;
     let head = page.standing();
     with_security_headers(StatusCode::OK, &drawn(&head.status, head.at))
 }

@@ -20,6 +20,7 @@ const EVERY: u8 = 5;
 
 /// Shows the worker's present state.
 pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
+    page.parts.refresh().await;
     let sample = Sample::of(&page.parts.metrics);
     let failed = OutcomeFilter { status: Some(Status::Failed), ..OutcomeFilter::default() };
     let found = page.parts.store.outcomes(&failed, None, FAILURES).await;
@@ -30,7 +31,6 @@ pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
         in_progress: sample.in_flight.saturating_sub(page.parts.on_hold()),
         minutes: &page.parts.history.minutes(&sample),
         queues: &page.parts.metrics.queue_depths(),
-        oldest: page.parts.metrics.vitals().map(|vitals| vitals.oldest_event).filter(|age| !age.is_zero()),
         organizations: &page.parts.organizations.list().await,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });

@@ -96,7 +96,7 @@ pub trait Resolve: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
     /// No connection can be made, or not with this user.
-    #[error("can't reach the broker at {place}: {problem}; check broker.url")]
+    #[error("can't reach the broker at {place}: {problem}; check that RabbitMQ runs and accepts broker.url")]
     Away {
         /// Host, port and virtual host.
         place: String,

@@ -31,7 +31,7 @@ impl Attempt<'_> {
             code = fault.code,
             request_id = fault.request_id,
             error = %fault.message,
-            advice = %fault.advice,
+            advice = Some(&*fault.advice).filter(|advice| !advice.is_empty()),
             "{}",
             in_words(again)
         );
