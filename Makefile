@@ -39,32 +39,32 @@ lint: ## checks format and lints
 
 bench-build:
 	$(CARGO) build --release --bin dynamics-simulator
-	$(CARGO) bench --no-run --bench throughput
+	$(CARGO) bench --features jemalloc --no-run --bench throughput
 	@bash deploy/broker.sh ensure
 
 bench: bench-build ## measures events per second, compared with a bare loop (release build); EVENTS=10000 RUNS=3 LATENCIES=0,100 KEYS=1000000 STORE=postgres PROGRAMS="minimum handoffd"
 	@$(if $(filter postgres,$(STORE)),bash deploy/postgres.sh ensure)
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- $(if $(filter postgres,$(STORE)),bash deploy/postgres.sh run --) cargo bench --bench throughput
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- $(if $(filter postgres,$(STORE)),bash deploy/postgres.sh run --) cargo bench --features jemalloc --bench throughput
 
 bench-profile: bench-build ## counts the worker's instructions per event and their shares by callgrind (release build); EVENTS=2000
 	@command -v valgrind >/dev/null || apt-get install -y -q --no-install-recommends valgrind
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- profile
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --features jemalloc --bench throughput -- profile
 
 fairness: bench-build ## measures how 2,000 events of a troubled organization delay 200 of another (release build); RUNS=3 LATENCY=75
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- fairness
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --features jemalloc --bench throughput -- fairness
 
 fleet: bench-build ## compares three workers on PostgreSQL with one (release build); EVENTS=3000 RUNS=3 LATENCY=100
 	@bash deploy/postgres.sh ensure
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo bench --bench throughput -- fleet
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- bash deploy/postgres.sh run -- cargo bench --features jemalloc --bench throughput -- fleet
 
 flood: bench-build ## measures how hostile HTTP clients slow the events of two organizations (release build); EVENTS=2500 RUNS=3 LATENCY=100
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- flood
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --features jemalloc --bench throughput -- flood
 
 hostile: bench-build ## measures what an environment's refusal of 1 MiB with 50,000 distinct words costs (release build); EVENTS=50
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- hostile
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --features jemalloc --bench throughput -- hostile
 
 scale: bench-build ## measures pages, calls and commands at 1,000 organizations, 100,000 waiting events and 100,000 dead letters (release build); RUNS=3
-	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --bench throughput -- scale
+	@HANDOFFD_BROKER_LIFE=7200 bash deploy/broker.sh run -- cargo bench --features jemalloc --bench throughput -- scale
 
 dead-letters: ## scans COUNT=100000 dead letters and reports time and memory
 	$(CARGO) test --test it --no-run
@@ -88,8 +88,8 @@ compat: ## runs the broker tests on RabbitMQ 3.10, 4.0 and 4.3 (root); VERSIONS=
 
 crowds: ## tests 60,000 events of a blocked organization, and 200 hanging organizations with 500 events of 20 KB each (release build)
 	@bash deploy/broker.sh ensure
-	$(CARGO) test --release --test it --no-run
-	@HANDOFFD_BROKER_LIFE=0 cargo test --release --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release --features jemalloc --test it --no-run
+	@HANDOFFD_BROKER_LIFE=0 cargo test --release --features jemalloc --quiet --test it crowds:: -- --ignored --nocapture --test-threads 1
 
 long-waits: ## tests that 40 minutes of throttling and 15 of a pause give nothing up and disturb nothing
 	@bash deploy/broker.sh ensure

@@ -48,7 +48,7 @@ build() {
   # Holds the standard library's sources where they are installed.
   flags+=("--remap-path-prefix=$sysroot=/usr/src/rust")
   export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/usr/src/handoffd -ffile-prefix-map=$home=/usr/src/cargo"
-  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins
+  CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins --features handoffd/jemalloc
   BUILT=target/release
 }
 
