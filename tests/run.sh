@@ -25,11 +25,12 @@ main() {
   lint_while_compiling
   # With the benches, so that they are linted too.
   if runner "build and lints" cargo test --quiet --no-run --all-targets; then
+    begin_deployment
     runner tests tests
     runner "doc tests" cargo test --quiet --doc
     runner demo make --no-print-directory demo
   fi
-  runner deployment bash deploy/check.sh all
+  runner deployment deployment
   printf '\n'
   printf '%s\n' "${SUMMARY[@]}"
   exit "$STATUS"
@@ -39,6 +40,23 @@ main() {
 # A check of its own would read all the dependencies once more, which takes 110 s of a cold run (measured).
 lint_while_compiling() {
   export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
+}
+
+# Begins to check the deployment files. That waits for processes, as the tests do, so beside them it takes no time.
+begin_deployment() {
+  CHECKED=$(mktemp "${TMPDIR:-/tmp}/handoffd-test.XXXXXX")
+  trap 'rm -f "$CHECKED"' EXIT
+  bash deploy/check.sh all >"$CHECKED" 2>&1 &
+  CHECK=$!
+}
+
+# Ends the check that was begun, or makes it.
+deployment() {
+  [[ -n ${CHECK:-} ]] || { bash deploy/check.sh all; return; }
+  local result=0
+  wait "$CHECK" || result=$?
+  cat "$CHECKED"
+  return "$result"
 }
 
 # One private broker and one private PostgreSQL for all tests that do not start their own. Most tests wait for a broker or a clock and not for a

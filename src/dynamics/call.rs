@@ -115,7 +115,7 @@ impl<'a> StepCall<'a> {
     }
 
     /// Converts the result of the step to the limiter's view of it.
-    pub(super) fn limiter_result(&self, result: &Result<Receipt, Fault>) -> RequestResult {
+    pub(super) fn limiter_result<T>(&self, result: &Result<T, Fault>) -> RequestResult {
         match result {
             Ok(_) => RequestResult::Answered,
             Err(fault) => match (self.transport_result, fault.remedy) {

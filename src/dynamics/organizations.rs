@@ -148,6 +148,9 @@ impl Dynamics {
         let limiter = other.limiter.succeeded_by(self.options.max_concurrency, Instant::now());
         let environment = self.opened(access, limiter);
         probe::attend(&self.wire, &environment);
+        if environment.may_act() && environment.token.withheld().is_none() {
+            probe::sign_in(&self.wire, &environment);
+        }
         environment
     }
 

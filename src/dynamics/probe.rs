@@ -24,6 +24,24 @@ pub(super) fn attend(wire: &Arc<DynamicsWire>, environment: &Arc<OrganizationEnv
     }
 }
 
+/// Obtains a token for an organization whose file has changed, so that a refused secret shows at once, and not with the
+/// next event, which would need the token too.
+pub(super) fn sign_in(wire: &Arc<DynamicsWire>, environment: &Arc<OrganizationEnvironment>) {
+    let (wire, environment) = (wire.clone(), environment.clone());
+    tokio::spawn(async move {
+        let Ok(permit) = environment.limiter.acquire(StepName::Token).await else { return };
+        let mut call = StepCall::new(&wire, StepName::Token, None).counted(&environment);
+        let result = call.sign_in(&environment).await;
+        call.finish(&result);
+        let held = result.as_ref().err().filter(|fault| fault.remedy == Remedy::Hold);
+        let change = permit.release(StepName::Token, call.limiter_result(&result), held);
+        notice::report_change(&*wire.metrics, &environment, change);
+        if held.is_some() {
+            attend(&wire, &environment);
+        }
+    });
+}
+
 /// Probes until the organization is available, has another file, or was removed.
 async fn probe_until_available(wire: Arc<DynamicsWire>, environment: Weak<OrganizationEnvironment>) {
     while let Some(environment) = environment.upgrade() {

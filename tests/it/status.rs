@@ -223,6 +223,20 @@ async fn a_faulty_file_shows_while_its_last_valid_version_is_in_effect() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_refused_shows_without_an_event() {
+    let rig = rig().start().await;
+    let changed = file(&rig, &format!("{ORGANIZATION}.toml"));
+    let text = std::fs::read_to_string(&changed).unwrap();
+    std::fs::write(&changed, text.replace(SECRET, "not-the-secret")).unwrap();
+    shows(&rig, "degraded", Some(ORGANIZATION), "blocked").await;
+    stands(&rig, "blocked").await;
+    std::fs::write(&changed, text).unwrap();
+    is_working(&rig).await;
+    rig.hand_off(&handoff("email")).await;
+    rig.nothing_is_left().await;
+}
+
+#[tokio::test]
 async fn an_old_event_shows() {
     let rig = patient().start().await;
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": "hang" }));

@@ -12,8 +12,7 @@ use crate::organizations::{self, Organization};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`,
 /// `state`, `waiting` and `oldest_seconds` (null if they are unknown, because no worker runs or it has not read the
-/// organization). The id
-/// and the URL of a broken file are those that it last described.
+/// organization). The id and the URL of a broken file are those that it last described.
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
