@@ -22,7 +22,7 @@ CRATES_IO = "registry+https://github.com/rust-lang/crates.io-index"
 
 def main(executable):
     digest = hashlib.sha256(Path(executable).read_bytes()).hexdigest()
-    metadata = json.loads(cargo("metadata", "--format-version", "1", "--filter-platform", TARGET))
+    metadata = json.loads(cargo("metadata", "--features", "jemalloc", "--format-version", "1", "--filter-platform", TARGET))
     linked = linked_crates()
     packages = {each["id"]: each for each in metadata["packages"] if (each["name"], each["version"]) in linked}
     hashes = {(each["name"], each["version"]): each.get("checksum") for each in tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]}
@@ -47,7 +47,7 @@ def main(executable):
 
 def linked_crates():
     """Names and versions; `cargo metadata` alone would count the features of tests too."""
-    tree = cargo("tree", "--package", "handoffd", "--edges", "normal,no-proc-macro", "--target", TARGET, "--prefix", "none", "--format", "{p}")
+    tree = cargo("tree", "--package", "handoffd", "--features", "jemalloc", "--edges", "normal,no-proc-macro", "--target", TARGET, "--prefix", "none", "--format", "{p}")
     return set(re.findall(r"^(\S+) v(\S+)", tree, re.M))
 
 

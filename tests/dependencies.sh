@@ -22,7 +22,7 @@ without_cargo_deny() {
     echo "dependencies: licences and sources NOT checked, python3 3.11 or newer is not installed"
     return
   fi
-  cargo metadata --locked --format-version 1 --filter-platform x86_64-unknown-linux-gnu | python3 tests/dependencies.py
+  cargo metadata --locked --all-features --format-version 1 --filter-platform x86_64-unknown-linux-gnu | python3 tests/dependencies.py
 }
 
 main "$@"
