@@ -279,7 +279,7 @@ fn five_successes_in_a_row_and_thirty_seconds_show_that_it_is_repaired() {
     stage.ends(PostIncident, &[(Failed, 1), (Answered, 5)]);
     assert!(stage.after(29).failing().is_some());
     assert_eq!(stage.after(1).failing(), None);
-    // What hangs now is not repaired.
+    // A request that hangs is not repaired.
     assert!(stage.begins(PostIncident, 5).after(10).failing().is_some());
 }
 

@@ -66,11 +66,11 @@ pub(super) async fn keep(parts: Arc<ApiState>) {
 }
 
 impl ApiState {
-    /// Reads the organizations now, so that the verdict does not contradict what is shown beside it.
-    pub async fn refresh(&self) {
-        if let Ok(report) = timeout(REFRESH, self.organizations.report()).await {
-            self.board.read(Some(report));
-        }
+    /// Reads the organizations now, so that the verdict does not contradict them where both are shown. Returns them;
+    /// `None` if that takes too long.
+    pub async fn refresh(&self) -> Option<Vec<OrganizationView>> {
+        let report = timeout(REFRESH, self.organizations.report()).await.ok()?;
+        Some(self.board.read(Some(report)))
     }
 
     /// Returns the present status.

@@ -40,6 +40,6 @@ pub(super) fn error_with_advice(error: &Failure, otherwise: &str) -> Markup {
             @if let Some(code) = error.code.as_deref().filter(|code| !code.is_empty()) { (text::id(code)) " " }
             (text::foreign_text(&error.message))
         }
-        p class="advice" { @match own { Some(advice) => (text::prose(advice)), None => (text::prose(otherwise)) } }
+        p class="advice" { (text::prose(own.unwrap_or(otherwise))) }
     }
 }

@@ -64,7 +64,8 @@ pub enum Measurement<'a> {
     Blocked(&'a OrganizationId, bool),
     /// Number of messages ready in a queue; `None` if it is unknown.
     QueueDepth(&'a BrokerQueue, Option<u64>),
-    /// Number of events that were taken from an organization's queue and not begun, such as those of one that was paused.
+    /// Number of events that were taken from an organization's queue and wait: not begun, as in one that was paused, or for
+    /// a refused step.
     Unbegun(&'a OrganizationId, usize),
     /// The connection to the broker was made or lost. Without it no queue's depth is known.
     BrokerConnected(bool),

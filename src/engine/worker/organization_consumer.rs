@@ -53,7 +53,7 @@ pub(super) struct OrganizationConsumer {
     crowded: bool,
     /// Time from which the next of them may make room.
     next_eviction: Instant,
-    /// Number of deliveries that were not started, as last recorded.
+    /// Number of deliveries that wait, not started or for a refused step, as last recorded.
     recorded: usize,
     /// True if the consumer ended by itself, so that the events in progress came over a connection that is gone.
     was_lost: bool,

@@ -26,7 +26,7 @@ pub(super) fn letter_digest(of: &BasicProperties, body: &[u8]) -> u64 {
     let headers: Vec<_> = headers.filter(|(name, _)| !COUNTS.contains(&name.as_str())).collect();
     // Text, numbers and bytes always serialize.
     let around = serde_json::to_vec(&(texts, of.delivery_mode(), of.priority(), of.timestamp(), headers));
-    // The body's length separates it from what precedes it.
+    // The body's length separates it from the rest.
     let length = (body.len() as u64).to_be_bytes();
     let digest =
         Sha256::new().chain_update(length).chain_update(body).chain_update(around.unwrap_or_default()).finalize();

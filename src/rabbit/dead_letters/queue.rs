@@ -230,9 +230,9 @@ impl DeadLetters for DeadLetterScan {
             self.sections.push(section);
             window?;
         }
-        let mut sections = std::mem::take(&mut self.sections);
+        let mut sections = Vec::new();
         // Before any channel is closed, because the messages it returns would be taken again.
-        for section in std::mem::take(&mut sections) {
+        for section in std::mem::take(&mut self.sections) {
             sections.push(self.flush_acks(section).await?);
         }
         for section in sections {

@@ -20,7 +20,10 @@ const EVERY: u8 = 5;
 
 /// Shows the worker's present state.
 pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
-    page.parts.refresh().await;
+    let organizations = match page.parts.refresh().await {
+        Some(organizations) => organizations,
+        None => page.parts.organizations.list().await,
+    };
     let sample = Sample::of(&page.parts.metrics);
     let failed = OutcomeFilter { status: Some(Status::Failed), ..OutcomeFilter::default() };
     let found = page.parts.store.outcomes(&failed, None, FAILURES).await;
@@ -31,7 +34,7 @@ pub(super) async fn now(State(page): State<Arc<PageState>>) -> PageAnswer {
         in_progress: sample.in_flight.saturating_sub(page.parts.on_hold()),
         minutes: &page.parts.history.minutes(&sample),
         queues: &page.parts.metrics.queue_depths(),
-        organizations: &page.parts.organizations.list().await,
+        organizations: &organizations,
         failures: found.as_ref().map(|page| page.found.as_slice()).map_err(|_| problem.as_str()),
     });
     Ok(page.answer(PageTab::Now, "Overview", &living(Refresh::Every(EVERY), &body)))
