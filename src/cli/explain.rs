@@ -8,7 +8,7 @@ use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
 
 use super::shell::{CommandError, pretty};
-use crate::dynamics::{Explained, PLACEHOLDER_INCIDENT, explain};
+use crate::dynamics::{Explained, JsonBody, PLACEHOLDER_INCIDENT, explain};
 use crate::organizations::{Loaded, Organization};
 
 /// Explains the event in a file, as JSON; the events of a file with several, as an array.
@@ -80,7 +80,9 @@ fn request(explained: Explained, settings: &Settings) -> Value {
         headers.insert("Content-Type".to_owned(), json!("application/json"));
     }
     headers.extend(request.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    let value = json!({ "method": request.method.as_str(), "url": url, "headers": headers, "body": request.body, "when": when });
+    let body = request.body.as_ref().map(JsonBody::value);
+    let value =
+        json!({ "method": request.method.as_str(), "url": url, "headers": headers, "body": body, "when": when });
     name_the_unknown(value)
 }
 

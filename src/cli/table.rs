@@ -1,7 +1,12 @@
 //! Tables of text. Each cell is escaped, so that it stays on its line.
 
+use std::fmt::Write;
+
 use handoffd_engine::text::visible;
 use serde_json::Value;
+
+/// Spaces between two columns.
+const SPACING: usize = 2;
 
 /// Formats rows with columns as wide as their widest cells.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
@@ -13,13 +18,17 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
 /// Formats one line with columns of these widths; a column without a width takes the rest of the line. A wider cell
 /// shifts the rest of its line.
 pub(super) fn line<T: AsRef<str>>(cells: &[T], widths: &[usize]) -> String {
-    let widths = widths.iter().copied().chain(std::iter::repeat(0));
-    let cells: Vec<String> = cells
-        .iter()
-        .zip(widths)
-        .map(|(cell, width)| format!("{:<width$}", visible(cell.as_ref()).to_string()))
-        .collect();
-    cells.join("  ").trim_end().to_owned() + "\n"
+    let mut line = String::new();
+    for (number, cell) in cells.iter().enumerate() {
+        let start = line.len();
+        // Writing to a string never fails.
+        _ = write!(line, "{}", visible(cell.as_ref()));
+        let width = line[start..].chars().count();
+        let padding = widths.get(number).map_or(0, |wanted| wanted.saturating_sub(width));
+        line.extend(std::iter::repeat_n(' ', padding + SPACING));
+    }
+    line.truncate(line.trim_end().len());
+    line + "\n"
 }
 
 /// Formats a value as a cell; null as a dash.

@@ -103,7 +103,7 @@ impl Client {
             builder = builder.header(*name, value.as_ref());
         }
         if let Some(body) = &asked.body {
-            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.to_string());
+            builder = builder.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body.bytes());
         }
         fetch(builder).await
     }

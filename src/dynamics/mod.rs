@@ -44,5 +44,5 @@ pub use explain::{Explained, PLACEHOLDER_INCIDENT, explain};
 pub use limiter::LimiterStatus;
 pub use organization_check::{CheckProgress, CheckResult, Finding, SetupHalf};
 pub use organizations::{Dynamics, DynamicsOptions};
-pub use request::{Method, Request, request};
+pub use request::{JsonBody, Method, Request, request};
 pub use withheld::Withheld;

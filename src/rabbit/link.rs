@@ -140,7 +140,7 @@ impl Link {
         {
             let connection = match asking.take() {
                 Some((connection, _)) if connection.status().connected() => connection,
-                _ => open(&self.reached, "asks").await.ok()?,
+                _ => open(&self.reached.with_small_frames(), "asks").await.ok()?,
             };
             let channel = open_channel(&connection).await.ok()?;
             *asking = Some((connection, channel));

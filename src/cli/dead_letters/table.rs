@@ -1,6 +1,6 @@
 //! Formats dead letters as text.
 
-use handoffd_engine::dead_letters::DeadLetterEntry;
+use handoffd_engine::dead_letters::{DeadLetterEntry, OperationResult};
 use serde_json::{Map, Value};
 
 use crate::cli::table::{cell, line};
@@ -13,7 +13,7 @@ const RESULT: (&str, usize) = ("result", 13);
 
 /// Header line of a list.
 pub(super) fn head(listing: bool) -> String {
-    row_of((!listing).then(|| RESULT.0.to_owned()), COLUMNS.map(str::to_owned))
+    row_of((!listing).then_some(RESULT.0), COLUMNS)
 }
 
 /// Line of one entry.
@@ -29,11 +29,10 @@ pub(super) fn row(entry: &DeadLetterEntry) -> String {
         entry.session_id.as_ref(),
         error,
     ];
-    let cells = cells.map(|text| text.map_or_else(|| "-".to_owned(), Clone::clone));
-    row_of(entry.result.map(|result| result.as_str().to_owned()), cells)
+    row_of(entry.result.map(OperationResult::as_str), cells.map(|text| text.map_or("-", String::as_str)))
 }
 
-fn row_of(result: Option<String>, cells: [String; 7]) -> String {
+fn row_of(result: Option<&str>, cells: [&str; 7]) -> String {
     let widths: Vec<usize> = result.iter().map(|_| RESULT.1).chain(WIDTHS).collect();
     line(&result.into_iter().chain(cells).collect::<Vec<_>>(), &widths)
 }
@@ -54,7 +53,6 @@ pub(super) fn story(whole: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handoffd_engine::dead_letters::OperationResult;
 
     fn entry() -> DeadLetterEntry {
         DeadLetterEntry {

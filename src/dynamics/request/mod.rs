@@ -1,5 +1,7 @@
 //! Requests to the Web API, one for each step of the workflow.
 
+mod json_body;
+
 use std::borrow::Cow;
 
 use base64::Engine;
@@ -12,6 +14,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+pub use self::json_body::JsonBody;
 use super::description::{describe, whole};
 use super::keys;
 
@@ -39,8 +42,8 @@ pub struct Request {
     pub path: String,
     /// Headers in addition to those of every request.
     pub headers: RequestHeaders,
-    /// JSON body.
-    pub body: Option<Value>,
+    /// Body, if it has one.
+    pub body: Option<JsonBody>,
 }
 
 /// HTTP method.
@@ -163,7 +166,7 @@ fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
         body.insert("mobilephone".into(), json!(cut(phone, NAME_LIMIT)));
     }
     body.insert("description".into(), json!(format!("Created from chat session {}", handoff.session_id)));
-    post("contacts".to_owned(), RequestHeaders::new(), Value::Object(body))
+    post("contacts".to_owned(), RequestHeaders::new(), &Value::Object(body))
 }
 
 fn create_placeholder(event: &Event) -> Request {
@@ -173,7 +176,7 @@ fn create_placeholder(event: &Event) -> Request {
         "description": "Placeholder customer of cases that OpenCX handed over without a customer. \
             Created by handoffd once, because this environment refuses a case without a customer.",
     });
-    post("contacts".to_owned(), RequestHeaders::new(), body)
+    post("contacts".to_owned(), RequestHeaders::new(), &body)
 }
 
 fn post_incident(
@@ -198,7 +201,7 @@ fn post_incident(
         body.insert(format!("{}@odata.bind", settings.queue_field), json!(format!("/queues({queue})")));
     }
     body.extend(settings.ticket_properties.iter().map(|(key, value)| (key.clone(), value.clone())));
-    post("incidents?$select=incidentid,ticketnumber".to_owned(), vec![RETURN], Value::Object(body))
+    post("incidents?$select=incidentid,ticketnumber".to_owned(), vec![RETURN], &Value::Object(body))
 }
 
 /// Returns the title of the case.
@@ -226,7 +229,7 @@ fn customer_bind(customer: LinkedCustomer) -> Option<(&'static str, String)> {
 fn assign_queue(incident: IncidentId, settings: &Settings) -> Request {
     let queue = settings.default_queue_id.unwrap_or_default();
     let body = json!({ "Target": { "@odata.type": "Microsoft.Dynamics.CRM.incident", "incidentid": incident } });
-    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), RequestHeaders::new(), body)
+    post(format!("queues({queue})/Microsoft.Dynamics.CRM.AddToQueue"), RequestHeaders::new(), &body)
 }
 
 /// Looks for a case in any queue. A case that is in one stays there.
@@ -282,7 +285,7 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
             })
         }
     };
-    post("annotations".to_owned(), RequestHeaders::new(), body)
+    post("annotations".to_owned(), RequestHeaders::new(), &body)
 }
 
 /// Replaces characters that are illegal in a file name (`0x80044a08`).
@@ -321,7 +324,7 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings, su
         body.insert("workstreamId".into(), json!(id));
     }
     body.insert("contextVariables".into(), json!({ "sessionId": handoff.session_id, "channel": handoff.channel }));
-    post(settings.live_work_item_entity_set.clone(), vec![RETURN], Value::Object(body))
+    post(settings.live_work_item_entity_set.clone(), vec![RETURN], &Value::Object(body))
 }
 
 /// Closes a case: `statecode` 1 is Resolved, `statuscode` 5 is Problem Solved (Dataverse's default values).
@@ -331,12 +334,12 @@ fn close(incident: IncidentId, how: Closing, etag: Option<String>) -> Request {
             method: Method::Patch,
             path: format!("incidents({incident})"),
             headers: vec![("If-Match", etag.map_or(Cow::Borrowed(ANY_VERSION), Cow::Owned))],
-            body: Some(json!({ "statecode": 1, "statuscode": 5 })),
+            body: Some(JsonBody::of(&json!({ "statecode": 1, "statuscode": 5 }))),
         },
         Closing::Action => post(
             "CloseIncident".to_owned(),
             RequestHeaders::new(),
-            json!({
+            &json!({
                 "IncidentResolution": {
                     "subject": "Resolved in OpenCX",
                     "incidentid@odata.bind": format!("/incidents({incident})"),
@@ -365,8 +368,8 @@ fn get(path: String) -> Request {
     Request { method: Method::Get, path, headers: RequestHeaders::new(), body: None }
 }
 
-fn post(path: String, headers: RequestHeaders, body: Value) -> Request {
-    Request { method: Method::Post, path, headers, body: Some(body) }
+fn post(path: String, headers: RequestHeaders, body: &Value) -> Request {
+    Request { method: Method::Post, path, headers, body: Some(JsonBody::of(body)) }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Everything that a person reads on a terminal, a page or a log line passes this writer: an id may hold characters that
 //! hide others or reverse their order, and must never be displayed as a different id.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Text with escapes, written by its `Display`.
 #[derive(Clone, Copy, Debug)]
@@ -45,21 +45,29 @@ pub fn is_hidden(char: char) -> bool {
             | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+impl Visible<'_> {
+    fn is_escaped(&self, char: char) -> bool {
+        is_hidden(char) && (char != '\n' || self.form == EscapeForm::Line)
+    }
+
+    fn escape(&self, char: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.form != EscapeForm::Json {
+            return write!(f, "{}", char.escape_default());
+        }
+        char.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(f, "\\u{unit:04x}"))
+    }
+}
+
 impl fmt::Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.text.chars() {
-            match self.form {
-                _ if !is_hidden(char) => f.write_char(char)?,
-                EscapeForm::Lines | EscapeForm::Json if char == '\n' => f.write_char(char)?,
-                EscapeForm::Line | EscapeForm::Lines => write!(f, "{}", char.escape_default())?,
-                EscapeForm::Json => {
-                    for unit in char.encode_utf16(&mut [0; 2]) {
-                        write!(f, "\\u{unit:04x}")?;
-                    }
-                }
-            }
+        let mut rest = self.text;
+        while let Some((at, char)) = rest.char_indices().find(|(_, char)| self.is_escaped(*char)) {
+            let (shown, hidden) = rest.split_at(at);
+            f.write_str(shown)?;
+            self.escape(char, f)?;
+            rest = &hidden[char.len_utf8()..];
         }
-        Ok(())
+        f.write_str(rest)
     }
 }
 

@@ -25,6 +25,9 @@ const NAME_LIMIT: Duration = Duration::from_secs(5);
 const ADDRESS_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time for a command to connect, which does not keep its user waiting longer.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+/// Frame size of connections that carry no messages, the smallest that every broker accepts (RabbitMQ 4.1 and later
+/// refuse a smaller one). lapin keeps buffers for 64 frames of each connection.
+const SMALL_FRAME_BYTES: u32 = 8 * 1024;
 
 /// Node that has sent a greeting.
 #[derive(Clone, Debug)]
@@ -37,6 +40,17 @@ pub(in crate::rabbit) struct Reached {
     pub tls: Tls,
     /// Version from the greeting.
     pub version: BrokerVersion,
+}
+
+impl Reached {
+    /// Returns the node with a frame size for a connection that carries no messages.
+    pub(in crate::rabbit) fn with_small_frames(&self) -> Self {
+        let mut small = self.clone();
+        let frame_max = &mut small.uri.query.frame_max;
+        // 0 means no limit.
+        *frame_max = frame_max.filter(|bytes| (1..SMALL_FRAME_BYTES).contains(bytes)).or(Some(SMALL_FRAME_BYTES));
+        small
+    }
 }
 
 /// Address to try.
@@ -194,6 +208,16 @@ mod tests {
 
     fn candidate(address: SocketAddr) -> Candidate {
         Candidate { uri: format!("amqp://u:s3cret@{address}/").parse().unwrap(), address }
+    }
+
+    #[tokio::test]
+    async fn frames_are_as_small_as_every_broker_accepts_and_never_larger_than_wanted() {
+        let alive = greets("4.3.0").await;
+        let mut reached = first_that_greets(vec![candidate(alive)], &Tls::default(), SHORT).await.unwrap();
+        for (wanted, small) in [(None, 8192), (Some(0), 8192), (Some(65_536), 8192), (Some(4096), 4096)] {
+            reached.uri.query.frame_max = wanted;
+            assert_eq!(reached.with_small_frames().uri.query.frame_max, Some(small), "{wanted:?}");
+        }
     }
 
     #[tokio::test]

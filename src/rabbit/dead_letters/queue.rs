@@ -25,6 +25,9 @@ use super::session::DeadLetterSession;
 use crate::rabbit::connection::confirm_pool::GOODBYE;
 use crate::rabbit::options::RabbitOptions;
 
+/// Time between two looks at what has arrived. Being woken for each message cost a quarter of the processor time of a
+/// list (measured).
+const PAUSE: Duration = Duration::from_millis(2);
 /// Silence after which the queue is asked for remaining messages.
 const QUIET: Duration = Duration::from_millis(100);
 /// Number of such silences, while messages are ready, after which the broker counts as not delivering.
@@ -314,17 +317,21 @@ impl DeadLetterScan {
     ) -> Result<Vec<Delivery>, DeadLetterError> {
         let failed = |error: lapin::Error| self.desk.failed(&error);
         let mut window = Vec::with_capacity(size.into());
-        let mut silences = 0;
+        let (mut heard, mut silences) = (Instant::now(), 0);
         while window.len() < size.into() {
-            match timeout(QUIET, consumer.next()).await {
-                Ok(message) => window.push(self.delivered(message)?),
-                Err(_) if silences == MOST_SILENCES => return Err(self.desk.broken("the broker delivers no messages")),
-                Err(_) if self.desk.stats().await?.ready > 0 => silences += 1,
+            if self.take_delivered(&mut consumer, &mut window)? {
+                heard = Instant::now();
+            } else if heard.elapsed() < QUIET {
+                tokio::time::sleep(PAUSE).await;
+            } else if silences == MOST_SILENCES {
+                return Err(self.desk.broken("the broker delivers no messages"));
+            } else if self.desk.stats().await?.ready > 0 {
+                (heard, silences) = (Instant::now(), silences + 1);
+            } else {
                 // Messages sent before the queue's answer arrive ahead of the next answer on this channel.
-                Err(_) => {
-                    channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
-                    let Some(message) = consumer.next().now_or_never() else { break };
-                    window.push(self.delivered(message)?);
+                channel.basic_qos(size, BasicQosOptions { global: false }).await.map_err(failed)?;
+                if !self.take_delivered(&mut consumer, &mut window)? {
+                    break;
                 }
             }
         }
@@ -332,6 +339,15 @@ impl DeadLetterScan {
         channel.basic_cancel(tag.into(), BasicCancelOptions::default()).await.map_err(failed)?;
         self.drain(consumer, &mut window).await?;
         Ok(window)
+    }
+
+    /// Takes the messages that have arrived; false if there are none.
+    fn take_delivered(&self, consumer: &mut Consumer, window: &mut Vec<Delivery>) -> Result<bool, DeadLetterError> {
+        let before = window.len();
+        while let Some(message) = consumer.next().now_or_never() {
+            window.push(self.delivered(message)?);
+        }
+        Ok(window.len() > before)
     }
 
     /// Receives the messages sent before the cancellation.
