@@ -19,6 +19,15 @@ pub enum DeadLettersCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Count dead letters by reason, organization and error, the largest group first; without a selection, all of them.
+    Groups {
+        /// Selected dead letters.
+        #[command(flatten)]
+        selection: SelectionArguments,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show dead letters in full: properties, headers and the body, which contains CUSTOMER TEXT.
     Show {
         /// Ids of dead letters, or event ids.
@@ -90,7 +99,7 @@ pub struct SelectionArguments {
     /// Filter by session.
     #[arg(long, value_name = "ID")]
     pub session: Option<String>,
-    /// Filter by group: its handle, as the page and GET /api/v1/dead-letters/groups show it.
+    /// Filter by group: its handle, as `dead-letters groups` and the page show it.
     #[arg(long, value_name = "HANDLE")]
     pub group: Option<String>,
     /// Dead-lettered before this time: RFC 3339, a date, a local time (`2026-11-28T03:00`), or a span before now (`2h`,

@@ -1,8 +1,9 @@
-//! In: `dead-letters list`, `show`, `replay`, `discard` and their options.
+//! In: `dead-letters list`, `groups`, `show`, `replay`, `discard` and their options.
 //! Out: an order to the `dead_letters` module, and its entries on standard output as they arrive.
 //! Absent: matching and replaying; the broker.
 
 pub(super) mod arguments;
+mod groups;
 mod page;
 mod progress;
 mod table;
@@ -21,7 +22,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use self::arguments::DeadLettersCommand;
-use self::page::{EntryPrinter, OutputFormat};
+use self::groups::GroupPrinter;
+use self::page::{EntryPrinter, OutputFormat, Printer};
 use super::audit::{report_discards, report_operation};
 use super::remote::user;
 use super::shell::{CommandError, FAILED, block_on, confirmed, print_status};
@@ -35,6 +37,8 @@ use crate::rabbit::RabbitDeadLetterQueue;
 struct Order {
     operation: Operation,
     form: OutputFormat,
+    /// True if groups are counted and printed instead of entries.
+    grouped: bool,
     /// Question to ask before, on a terminal.
     question: Option<String>,
 }
@@ -53,8 +57,10 @@ pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Resu
 
 fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandError> {
     let mut asks = false;
+    let grouped = matches!(command, DeadLettersCommand::Groups { .. });
     let (name, text, action, json) = match command {
         DeadLettersCommand::List { selection, json } => ("list", selection.text(), Action::List, json),
+        DeadLettersCommand::Groups { selection, json } => ("groups", selection.text(), Action::List, json),
         DeadLettersCommand::Show { names, selection, json } => {
             let mut text = selection.text();
             for name in names {
@@ -86,7 +92,7 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
     let question = audited(&operation).filter(|_| asks).map(|(_, subject)| {
         format!("Permanently delete the dead letters of this selection ({subject})? It can't be undone.")
     });
-    Ok(Order { operation, form, question })
+    Ok(Order { operation, form, grouped, question })
 }
 
 fn patch_of_one(
@@ -127,9 +133,13 @@ async fn work(config: &Config, order: Order) -> Result<(), CommandError> {
     heed_signals(&stop).context("cannot listen for signals")?;
     let queue = RabbitDeadLetterQueue::new(app::bus_options(config));
     let mut letters = open(&queue, &stop).await?;
-    let mut page = EntryPrinter::begin(order.form, &order.operation);
+    let mut page: Box<dyn Printer> = if order.grouped {
+        Box::new(GroupPrinter::begin(order.form))
+    } else {
+        Box::new(EntryPrinter::begin(order.form, &order.operation))
+    };
     let mut tally = OperationTally::default();
-    let mut watched = EntryWatch::new(&mut page, |entry| tally.add(entry));
+    let mut watched = EntryWatch::new(&mut *page, |entry| tally.add(entry));
     let done = execute(&mut *letters, &order.operation, &mut watched, &stop).await;
     page.end();
     report_operation(config, &order.operation, &tally).await;

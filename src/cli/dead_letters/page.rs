@@ -18,6 +18,12 @@ pub(super) enum OutputFormat {
     Json,
 }
 
+/// Observer that prints what it is given.
+pub(super) trait Printer: Observer {
+    /// Waits until everything is written.
+    fn end(self: Box<Self>);
+}
+
 /// Printer of entries.
 ///
 /// A separate thread writes, so that a slow reader (`| less`) does not prolong the scan, which holds the dead letters
@@ -50,18 +56,6 @@ impl EntryPrinter {
         }
     }
 
-    /// Waits until everything is written.
-    pub(super) fn end(mut self) {
-        self.progress.end();
-        if self.form == OutputFormat::Json {
-            self.put(if self.lines == 0 { "[]\n" } else { "\n]\n" });
-        }
-        self.flush();
-        drop(self.sender);
-        // The thread ends when its sender is dropped, and does not panic.
-        _ = self.writer.join();
-    }
-
     fn object(&mut self, value: &impl serde::Serialize) {
         let before = if self.lines == 0 { "[\n  " } else { ",\n  " };
         // Strings, numbers and nulls always serialize.
@@ -90,6 +84,19 @@ impl EntryPrinter {
             // The receiver lives as long as `self`.
             _ = self.sender.send(std::mem::take(&mut self.pending));
         }
+    }
+}
+
+impl Printer for EntryPrinter {
+    fn end(mut self: Box<Self>) {
+        self.progress.end();
+        if self.form == OutputFormat::Json {
+            self.put(if self.lines == 0 { "[]\n" } else { "\n]\n" });
+        }
+        self.flush();
+        drop(self.sender);
+        // The thread ends when its sender is dropped, and does not panic.
+        _ = self.writer.join();
     }
 }
 

@@ -1,6 +1,11 @@
 //! Dead letters by reason, organization and error. Pure.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::entry::DeadLetterEntry;
@@ -11,23 +16,88 @@ pub(super) const MOST_GROUPS: usize = 1000;
 /// Beginning of every handle.
 const PREFIX: &str = "g_";
 
+/// Most groups that are kept; dead letters of further ones are counted together.
+pub(super) const MOST_KEPT_GROUPS: usize = 10 * MOST_GROUPS;
+
 /// Dead letters of one reason, one organization and one error.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]
 pub struct DeadLetterGroup {
-    /// Handle of the group, which selects its dead letters; the same in every process.
+    /// Handle, for `group` in a selection; the same in every process.
+    #[serde(rename = "group")]
     pub handle: String,
-    /// Reason for the failure; `None` if another application published the message.
+    /// Reason; null for a message of another application.
     pub reason: Option<String>,
-    /// Organization that owns the events; `None` if unreadable.
+    /// Organization; null if it could not be read.
     pub organization_id: Option<String>,
-    /// Error without what differs from event to event.
+    /// Error, with `…` for what differs from event to event.
     pub error: Option<String>,
     /// Number of dead letters.
     pub count: u64,
-    /// Time at which the first one failed.
+    /// Time of the first one.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub first: Option<Timestamp>,
-    /// Time at which the most recent one failed.
+    /// Time of the most recent one.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub last: Option<Timestamp>,
+}
+
+/// Count of dead letters by group, without the dead letters.
+#[derive(Default, Debug)]
+pub struct GroupTally {
+    groups: HashMap<String, DeadLetterGroup>,
+    beyond: u64,
+}
+
+impl DeadLetterGroup {
+    /// Returns the group that a dead letter belongs to, still empty.
+    pub(super) fn empty(handle: String, entry: &DeadLetterEntry) -> Self {
+        Self {
+            handle,
+            reason: entry.reason.clone(),
+            organization_id: entry.organization_id.clone(),
+            error: entry.error.as_deref().map(normalized),
+            count: 0,
+            first: None,
+            last: None,
+        }
+    }
+
+    /// Counts a dead letter that died at this time.
+    pub(super) fn add(&mut self, dead_at: Option<Timestamp>) {
+        self.count += 1;
+        self.first = self.first.into_iter().chain(dead_at).min();
+        self.last = self.last.max(dead_at);
+    }
+}
+
+impl GroupTally {
+    /// Counts a dead letter.
+    pub fn add(&mut self, entry: &DeadLetterEntry) {
+        let is_full = self.groups.len() >= MOST_KEPT_GROUPS;
+        match self.groups.entry(group_of(entry)) {
+            Entry::Occupied(mut known) => known.get_mut().add(entry.dead_at),
+            Entry::Vacant(_) if is_full => self.beyond += 1,
+            Entry::Vacant(new) => {
+                let group = DeadLetterGroup::empty(new.key().clone(), entry);
+                new.insert(group).add(entry.dead_at);
+            }
+        }
+    }
+
+    /// Returns the groups, largest first, and the number of dead letters in groups beyond these.
+    pub fn finish(self) -> (Vec<DeadLetterGroup>, u64) {
+        let mut groups: Vec<_> = self.groups.into_values().collect();
+        let beyond = self.beyond + largest_first(&mut groups);
+        (groups, beyond)
+    }
+}
+
+/// Sorts groups, leaves out those beyond the largest, and returns the number of dead letters in them.
+pub(super) fn largest_first(groups: &mut Vec<DeadLetterGroup>) -> u64 {
+    groups.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.handle.cmp(&other.handle)));
+    let beyond = groups.iter().skip(MOST_GROUPS).map(|group| group.count).sum();
+    groups.truncate(MOST_GROUPS);
+    beyond
 }
 
 /// Returns the handle of the group that a dead letter belongs to. What could not be read is a value like any other, so
@@ -53,6 +123,30 @@ mod tests {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let (organization_id, reason, error) = (text(organization), text(reason), text(error));
         DeadLetterEntry { organization_id, reason, error, ..DeadLetterEntry::default() }
+    }
+
+    #[test]
+    fn a_tally_counts_by_group_and_is_bounded() {
+        let mut tally = GroupTally::default();
+        let died = |minute: u8| format!("2026-11-22T10:{minute:02}:00Z").parse::<Timestamp>().ok();
+        for (organization, minute) in [("org_a", 3), ("org_b", 4), ("org_a", 1), ("org_a", 2)] {
+            tally.add(&DeadLetterEntry {
+                dead_at: died(minute),
+                ..entry(Some(organization), None, Some("event evt_12345"))
+            });
+        }
+        for number in 0..MOST_KEPT_GROUPS + 5 {
+            tally.add(&entry(Some(&format!("org_{number}")), None, None));
+        }
+        let (groups, beyond) = tally.finish();
+        let first = groups.first().expect("a group");
+        assert_eq!(
+            (first.organization_id.as_deref(), first.count, first.error.as_deref()),
+            (Some("org_a"), 3, Some("event …"))
+        );
+        assert_eq!((first.first, first.last), (died(1), died(3)));
+        assert_eq!(groups.len(), MOST_GROUPS);
+        assert_eq!(beyond + groups.iter().map(|group| group.count).sum::<u64>(), 9 + MOST_KEPT_GROUPS as u64);
     }
 
     #[test]

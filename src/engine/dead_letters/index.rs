@@ -8,17 +8,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::entry::{DeadLetterEntry, one_begins};
-use super::group::{DeadLetterGroup, MOST_GROUPS, group_of};
-use super::normalize::normalized;
+use super::group::{DeadLetterGroup, MOST_KEPT_GROUPS, group_of, largest_first};
 use super::selection::{LetterFields, Selection};
-
-/// Most groups that are kept; dead letters of further ones are compared one by one.
-const MOST_KEPT_GROUPS: usize = 10 * MOST_GROUPS;
 
 /// Dead letters in the order of the queue.
 #[derive(Default, Debug)]
 pub struct LetterIndex {
     letters: Vec<IndexedLetter>,
+    /// Groups without their counts, which depend on the selection. Dead letters of further ones are compared one by one.
     groups: Vec<DeadLetterGroup>,
     numbers: HashMap<String, u32>,
     texts: HashSet<Arc<str>>,
@@ -50,14 +47,6 @@ pub struct LetterSurvey {
     pub entries: Vec<DeadLetterEntry>,
     /// Number of all that match.
     pub total: u64,
-}
-
-/// Count of a group among the matches.
-#[derive(Clone, Copy, Default)]
-struct GroupCount {
-    count: u64,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
 }
 
 impl LetterIndex {
@@ -124,23 +113,20 @@ impl LetterIndex {
 
     /// Counts what matches by group, and returns a page of it.
     pub fn survey(&self, selection: &Selection, skipped: usize, most: usize) -> LetterSurvey {
-        let mut counts = vec![GroupCount::default(); self.groups.len()];
+        let mut groups = self.groups.clone();
         let (mut found, mut beyond) = (Vec::new(), 0);
         for (place, letter) in self.letters.iter().enumerate() {
             if !self.is_present(letter) || !self.matches(letter, selection) {
                 continue;
             }
             found.push((letter.dead_at, place));
-            match letter.group.and_then(|number| counts.get_mut(number as usize)) {
-                Some(count) => count.add(letter.dead_at),
+            match letter.group.and_then(|number| groups.get_mut(number as usize)) {
+                Some(group) => group.add(letter.dead_at),
                 None => beyond += 1,
             }
         }
-        let counted = self.groups.iter().zip(counts).filter(|(_, it)| it.count > 0);
-        let mut groups: Vec<_> = counted.map(|(group, it)| it.of(group)).collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
-        beyond += groups.iter().skip(MOST_GROUPS).map(|group| group.count).sum::<u64>();
-        groups.truncate(MOST_GROUPS);
+        groups.retain(|group| group.count > 0);
+        beyond += largest_first(&mut groups);
         // Of those with the same time, the later one in the queue is the newer one.
         found.sort_unstable_by(|one, other| other.cmp(one));
         let page = found.iter().skip(skipped).take(most).filter_map(|(_, place)| self.letters.get(*place));
@@ -169,15 +155,7 @@ impl LetterIndex {
             Entry::Occupied(number) => Some(*number.get()),
             Entry::Vacant(_) if known >= MOST_KEPT_GROUPS => None,
             Entry::Vacant(new) => {
-                self.groups.push(DeadLetterGroup {
-                    handle: new.key().clone(),
-                    reason: entry.reason.clone(),
-                    organization_id: entry.organization_id.clone(),
-                    error: entry.error.as_deref().map(normalized),
-                    count: 0,
-                    first: None,
-                    last: None,
-                });
+                self.groups.push(DeadLetterGroup::empty(new.key().clone(), entry));
                 Some(*new.insert(u32::try_from(known).ok()?))
             }
         }
@@ -220,23 +198,13 @@ impl IndexedLetter {
     }
 }
 
-impl GroupCount {
-    fn add(&mut self, dead_at: Option<Timestamp>) {
-        self.count += 1;
-        self.first = self.first.into_iter().chain(dead_at).min();
-        self.last = self.last.max(dead_at);
-    }
-
-    fn of(self, group: &DeadLetterGroup) -> DeadLetterGroup {
-        DeadLetterGroup { count: self.count, first: self.first, last: self.last, ..group.clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cmp::Reverse;
     use std::collections::BTreeSet;
 
+    use super::super::group::MOST_GROUPS;
+    use super::super::normalize::normalized;
     use super::*;
     use crate::workflow::Reason;
 

@@ -16,7 +16,7 @@ mod whole;
 mod work;
 
 pub use entry::{DeadLetterEntry, OperationResult};
-pub use group::DeadLetterGroup;
+pub use group::{DeadLetterGroup, GroupTally};
 pub use index::{LetterIndex, LetterSurvey};
 pub use order::{Action, BodyChange, BodyPatch, LetterChange, Operation, RunMode};
 pub use patch::{PatchError, Patched, REPLACED_BODY, merge, patched, replaced};

@@ -56,6 +56,32 @@ async fn a_list_has_the_contracts_format() {
 }
 
 #[tokio::test]
+async fn groups_are_counted_and_their_handles_select() {
+    let rig = without_a_worker().await;
+    Dead::new().at("2026-11-01T00:00:00Z").bury(&rig).await;
+    Dead::new().bury(&rig).await;
+    let other = Dead::new().reason("invalid_event").bury(&rig).await;
+    let groups = entries(&rig, &["groups"]).await;
+    let counted: Vec<_> = groups.iter().map(|it| (&it["count"], &it["reason"], &it["error"], &it["last"])).collect();
+    let (rejected, invalid) = (json!("rejected_by_dynamics"), json!("invalid_event"));
+    let (refused, died) = (json!("0x80040265: refused by a plug-in"), json!(DEAD_AT));
+    assert_eq!(counted[0], (&json!(2), &rejected, &refused, &died));
+    assert_eq!((counted.len(), counted[1].0, counted[1].1), (2, &json!(1), &invalid));
+
+    let handle = groups[1]["group"].as_str().unwrap();
+    assert_eq!(ids(&entries(&rig, &["list", "--group", handle]).await), [other.id()]);
+    assert_eq!(entries(&rig, &["groups", "--reason", "expired"]).await, Vec::<Value>::new());
+
+    let printed = run(&rig, &["groups"]).await;
+    let (table, sum) = (text(&printed.stdout), text(&printed.stderr));
+    assert!(
+        table.starts_with("count  group") && table.contains(handle) && table.contains("refused by a plug-in"),
+        "{table}"
+    );
+    assert!(sum.contains("3 of 3 dead letters"), "{sum}");
+}
+
+#[tokio::test]
 async fn every_filter_selects() {
     let rig = without_a_worker().await;
     let now = jiff::Timestamp::now();

@@ -18,7 +18,7 @@ use crate::admin::api::{ApiState, Problem};
 #[schemars(rename = "DeadLetterGroups")]
 pub(super) struct GroupList {
     /// Groups, largest first; at most 1,000.
-    groups: Vec<GroupView>,
+    groups: Vec<DeadLetterGroup>,
     /// Number of all matching dead letters.
     total: u64,
     /// Number of those in groups that are not listed.
@@ -30,43 +30,14 @@ pub(super) struct GroupList {
     unread: u64,
 }
 
-/// Dead letters of one reason, one organization and one error.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "DeadLetterGroup")]
-struct GroupView {
-    /// Handle, for `group` in a selection.
-    group: String,
-    /// Reason; null for a message of another application.
-    reason: Option<String>,
-    /// Organization; null if it could not be read.
-    organization_id: Option<String>,
-    /// Error, with `…` for what differs from event to event.
-    error: Option<String>,
-    /// Number of dead letters.
-    count: u64,
-    /// Time of the first one.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    first: Option<Timestamp>,
-    /// Time of the most recent one.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    last: Option<Timestamp>,
-}
-
 pub(super) async fn groups(
     State(parts): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<GroupList>, Problem> {
     let (selection, limit) = listed(query.as_deref().unwrap_or_default())?;
     let DeadLetterSurvey { found, age } = parts.letters.survey(&selection, 0, 0).await?;
-    let mut groups: Vec<GroupView> = found.groups.into_iter().map(GroupView::from).collect();
+    let mut groups = found.groups;
     groups.truncate(limit.unwrap_or(usize::MAX));
     let unread = age.map_or(0, |age| age.total - age.read);
     Ok(Json(GroupList { groups, total: found.total, beyond: found.beyond, as_of: age.map(|age| age.at), unread }))
-}
-
-impl From<DeadLetterGroup> for GroupView {
-    fn from(group: DeadLetterGroup) -> Self {
-        let DeadLetterGroup { handle, reason, organization_id, error, count, first, last } = group;
-        Self { group: handle, reason, organization_id, error, count, first, last }
-    }
 }
