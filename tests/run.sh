@@ -7,6 +7,10 @@ PATH=$PATH:${HOME:-/root}/.cargo/bin
 
 SUMMARY=()
 STATUS=0
+# Checks that were begun, and the folder with their output.
+declare -A CHECKS=()
+FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/handoffd-test.XXXXXX")
+trap 'rm -rf "$FOLDER"' EXIT
 
 main() {
   need cargo "install Rust (rustup, or your system's package)"
@@ -25,12 +29,13 @@ main() {
   lint_while_compiling
   # With the benches, so that they are linted too.
   if runner "build and lints" cargo test --quiet --no-run --all-targets; then
-    begin_deployment
+    begin deployment bash deploy/check.sh all
+    begin demo make --no-print-directory demo
     runner tests tests
     runner "doc tests" cargo test --quiet --doc
-    runner demo make --no-print-directory demo
+    runner demo result_of demo
   fi
-  runner deployment deployment
+  runner deployment result_of deployment bash deploy/check.sh all
   printf '\n'
   printf '%s\n' "${SUMMARY[@]}"
   exit "$STATUS"
@@ -42,20 +47,21 @@ lint_while_compiling() {
   export RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__
 }
 
-# Begins to check the deployment files. That waits for processes, as the tests do, so beside them it takes no time.
-begin_deployment() {
-  CHECKED=$(mktemp "${TMPDIR:-/tmp}/handoffd-test.XXXXXX")
-  trap 'rm -f "$CHECKED"' EXIT
-  bash deploy/check.sh all >"$CHECKED" 2>&1 &
-  CHECK=$!
+# Begins a check that waits for processes, as the tests do, so beside them it takes no time.
+begin() {
+  local name=$1
+  shift
+  "$@" >"$FOLDER/$name" 2>&1 &
+  CHECKS[$name]=$!
 }
 
-# Ends the check that was begun, or makes it.
-deployment() {
-  [[ -n ${CHECK:-} ]] || { bash deploy/check.sh all; return; }
-  local result=0
-  wait "$CHECK" || result=$?
-  cat "$CHECKED"
+# Ends a check that was begun, or makes it.
+result_of() {
+  local name=$1 result=0
+  shift
+  [[ -n ${CHECKS[$name]:-} ]] || { "$@"; return; }
+  wait "${CHECKS[$name]}" || result=$?
+  cat "$FOLDER/$name"
   return "$result"
 }
 
