@@ -17,9 +17,8 @@ const SESSIONS: usize = 30_000;
 const ORGANIZATIONS: usize = 200;
 const EVENTS: usize = 500;
 const BYTES: usize = 20_000;
-/// Limit of the worker's resident memory, in a release build: 160 MiB for the events that are begun, and 32 for the
-/// knowledge of 100,000 that wait. The code of an unoptimized one takes 20 MiB more.
-const MOST_RESIDENT_KIB: u64 = 192 * 1024;
+/// Limit of the worker's resident memory, in a release build. The code of an unoptimized one takes 20 MiB more.
+const MOST_RESIDENT_KIB: u64 = 160 * 1024;
 /// Clock ticks per second of `/proc/<pid>/stat`: 100 on every Linux that Rust runs on.
 const TICKS: f64 = 100.0;
 

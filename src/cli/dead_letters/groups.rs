@@ -1,11 +1,10 @@
 //! Prints dead letters by group: reason, organization and error.
 
 use handoffd_engine::dead_letters::{DeadLetterEntry, DeadLetterGroup, GroupTally, Observer};
-use handoffd_engine::text::visible_json;
 
 use super::page::{OutputFormat, Printer};
 use super::progress::ProgressReport;
-use crate::cli::shell::{print, print_status};
+use crate::cli::shell::{pretty, print, print_status};
 use crate::cli::table;
 
 /// Printer of groups, which are known at the end only.
@@ -36,19 +35,14 @@ impl Printer for GroupPrinter {
         self.progress.end();
         let (groups, beyond) = self.tally.finish();
         print(&match self.form {
-            OutputFormat::Json => json(&groups),
+            // Strings, numbers and nulls always serialize.
+            OutputFormat::Json => pretty(&groups).unwrap_or_default(),
             OutputFormat::Text => text(&groups),
         });
         if beyond > 0 {
             print_status(format_args!("{beyond} more in further groups; narrow the selection to see them"));
         }
     }
-}
-
-fn json(groups: &[DeadLetterGroup]) -> String {
-    // Strings, numbers and nulls always serialize.
-    let text = serde_json::to_string_pretty(groups).unwrap_or_default();
-    format!("{}\n", visible_json(&text))
 }
 
 fn text(groups: &[DeadLetterGroup]) -> String {
@@ -58,7 +52,7 @@ fn text(groups: &[DeadLetterGroup]) -> String {
     }
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let row = |group: &DeadLetterGroup| {
-        let last = group.last.map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let last = group.last.map(|time| time.to_string());
         let DeadLetterGroup { handle, reason, organization_id, error, count, .. } = group;
         [count.to_string(), handle.clone(), or_dash(&last), or_dash(reason), or_dash(organization_id), or_dash(error)]
     };

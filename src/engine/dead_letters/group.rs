@@ -13,11 +13,10 @@ use super::normalize::normalized;
 
 /// Most groups that are told apart; errors that differ in every message would fill the memory.
 pub(super) const MOST_GROUPS: usize = 1000;
-/// Beginning of every handle.
-const PREFIX: &str = "g_";
-
 /// Most groups that are kept; dead letters of further ones are counted together.
 pub(super) const MOST_KEPT_GROUPS: usize = 10 * MOST_GROUPS;
+/// Beginning of every handle.
+const PREFIX: &str = "g_";
 
 /// Dead letters of one reason, one organization and one error.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, JsonSchema)]

@@ -167,7 +167,7 @@ impl EventTracker {
                     room -= 1;
                 }
             }
-            // What a flood took is given back.
+            // Gives back the room that a flood took.
             if recent.len() < recent.capacity() / 4 {
                 recent.shrink_to(2 * recent.len());
             }
