@@ -8,10 +8,14 @@ ifeq ($(wildcard target/debug),)
 export CARGO_INCREMENTAL = 0
 endif
 
+# Settings of the allocator of release builds.
+include deploy/allocator.env
+export JEMALLOC_SYS_WITH_MALLOC_CONF
+
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop run test fmt lint bench-build bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
+.PHONY: help demo demo-stop run release test fmt lint bench-build bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
 
 help: ## lists these targets
 	@sed -n 's/^\([a-z-]*\): .*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +30,9 @@ demo-stop: ## stops what `make demo KEEP=1` left running
 
 run: ## runs the worker with config/handoffd.toml
 	$(CARGO) run --bin handoffd -- --config config/handoffd.toml run
+
+release: ## builds the worker and the simulator into target/release as they are meant to run
+	$(CARGO) build --release --workspace --bins --features handoffd/jemalloc
 
 test: ## runs all checks: format, lints, tests, deployment files, the demo
 	@bash tests/run.sh

@@ -31,7 +31,7 @@ main() {
   strip_symbols handoffd
   strip_symbols dynamics-simulator
   small_enough
-  [ -n "${PREBUILT:-}" ] || without_paths_of_this_machine
+  [ -n "${PREBUILT:-}" ] || { without_paths_of_this_machine && with_settings_of_the_allocator; }
   python3 deploy/sbom.py "$OUT/handoffd" >"$OUT/$NAME.cdx.json"
   deploy/debian/build.sh "$OUT/handoffd" "$OUT/handoffd_${VERSION/-/\~}_$(dpkg --print-architecture).deb"
   tarball
@@ -48,8 +48,16 @@ build() {
   # Holds the standard library's sources where they are installed.
   flags+=("--remap-path-prefix=$sysroot=/usr/src/rust")
   export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$PWD=/usr/src/handoffd -ffile-prefix-map=$home=/usr/src/cargo"
+  set -a
+  . deploy/allocator.env
+  set +a
   CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\037'; echo "${flags[*]}") cargo build --release --locked --workspace --bins --features handoffd/jemalloc
   BUILT=target/release
+}
+
+# Without them the worker runs the same, but takes more memory, and nobody would see why.
+with_settings_of_the_allocator() {
+  grep -qaF "$JEMALLOC_SYS_WITH_MALLOC_CONF" "$BUILT/handoffd" || fail "handoffd lacks the settings of deploy/allocator.env"
 }
 
 strip_symbols() {
