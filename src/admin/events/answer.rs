@@ -173,7 +173,9 @@ fn of_tracked(blank: EventAnswer, key: &EventKey, tracked: &TrackedEvent, around
             let reason = queued.reason.filter(|reason| reason != "queued").or_else(|| Some(reason.to_owned()));
             EventAnswer { place: Some("this worker, on hold".to_owned()), reason, ..queued }
         }
-        EventStage::Retrying { reason, until } => retrying(blank, (tracked.since(), until), reason, around.names),
+        EventStage::Retrying { reason, until } => {
+            retrying(blank, (tracked.since(), until.timestamp()), reason, around.names)
+        }
     }
 }
 

@@ -110,7 +110,7 @@ fn an_event_waits_for_its_organization_in_its_queue() {
 #[test]
 fn an_event_waits_in_a_retry_queue_until_its_delay_is_over() {
     let open = Some(OrganizationState::Open);
-    let known = tracked(EventStage::Retrying { reason: "store", until: at(12) }, 7);
+    let known = tracked(EventStage::Retrying { reason: "store", until: at(12).into() }, 7);
     assert_eq!(told(None, Some(&known), open.clone()), "waiting | queue q.retry.5m | 7 | store | 12");
     let stored = waiting("transient", 7, 12);
     assert_eq!(told(Some(&stored), None, open.clone()), "waiting | queue q.retry.5m | 7 | transient | 12");

@@ -69,7 +69,7 @@ pub enum EventStage {
         /// Reason, as in the metric of retries.
         reason: &'static str,
         /// End of the wait.
-        until: Timestamp,
+        until: CompactTime,
     },
 }
 
@@ -314,7 +314,7 @@ mod tests {
         tracker.begins(&event, at(NINE));
         tracker.routed(&event, at(TEN));
         assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::InProgress);
-        let retrying = EventStage::Retrying { reason: "transient", until: at(NOON) };
+        let retrying = EventStage::Retrying { reason: "transient", until: at(NOON).into() };
         tracker.enters(&event.key, retrying, at(TEN));
         tracker.enters(&event.key, retrying, at(NOON));
         assert_eq!(tracker.get(&event.key).expect("an event").since(), at(TEN), "the same stage goes on");

@@ -43,6 +43,7 @@ mod tracking;
 
 pub use arrivals::EventAges;
 pub use caught_panic::report_panics;
+pub use compact_time::CompactTime;
 pub use core::{Clock, Worker, WorkerDeps, WorkerSettings};
 pub use event_tracker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
 

@@ -115,7 +115,7 @@ impl Worker {
     pub(super) fn track_retry(&self, key: &EventKey, rung: usize, reason: &'static str) {
         let now = self.now();
         let until = now.saturating_add(self.delay(rung)).unwrap_or(now);
-        self.tracker.enters(key, EventStage::Retrying { reason, until }, now);
+        self.tracker.enters(key, EventStage::Retrying { reason, until: until.into() }, now);
     }
 }
 

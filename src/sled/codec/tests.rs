@@ -177,6 +177,25 @@ fn entries_contacts_and_requirements_round_trip() {
 }
 
 #[test]
+fn notes_of_queued_events_round_trip_and_are_short() {
+    let session_id = SessionId::from("ses_8c9d0c3f-2b1f-4c7e-9a31");
+    for (kind, moved) in [(Kind::Handoff, Some(at(2))), (Kind::Handoff, None), (Kind::Resolution, Some(at(3)))] {
+        let note = QueuedNote { kind, session_id: session_id.clone(), received: at(1), moved };
+        let value = encode_queued(&note);
+        assert_eq!(decode_queued(&value).unwrap(), note);
+        assert!(value.len() <= session_id.as_str().len() + 27, "{}", value.len());
+        assert_eq!(touched_at(&value), Some(at(1)));
+    }
+    let value =
+        encode_queued(&QueuedNote { kind: Kind::Handoff, session_id: "s".into(), received: at(1), moved: Some(at(2)) });
+    for end in 0..NOTE_HEAD + TIME {
+        assert!(decode_queued(&value[..end]).is_err(), "{end}");
+    }
+    let of_json = [&value[..RECORD_HEAD], br#"{"kind":"handoff"}"#].concat();
+    assert_eq!(decode_queued(&of_json).unwrap_err().to_string(), "not the note of a queued event");
+}
+
+#[test]
 fn malformed_values_are_refused() {
     for value in [&b""[..], b"\x01abcdefghijklmnop{}", b"\x02short"] {
         assert!(decode_record(value).is_err());
