@@ -19,6 +19,8 @@ pub(super) struct Answer {
     pub retry_after: Option<String>,
     /// `Date` header, unparsed: the time of Dynamics' clock.
     pub date: Option<String>,
+    /// `ETag` header: version of the row that was read.
+    pub etag: Option<String>,
     /// `x-ms-service-request-id` header, if it is a GUID. Logs and lists contain it unmasked.
     pub request_id: Option<Uuid>,
     /// `x-ms-dop-hint` header: number of concurrent requests that Dynamics recommends.

@@ -60,23 +60,21 @@ impl<'a> StepCall<'a> {
         sent: StepContext<'_>,
     ) -> Result<Receipt, Fault> {
         let asked = request(sent.step, sent.event, sent.settings);
-        let answer = self.ask(environment, &asked).await?;
-        let mut reading = read(sent, &answer, Timestamp::now());
-        if let ReplyMeaning::LookBack(again) = &reading {
-            let answer = self.ask(environment, again).await?;
-            reading = read_back(sent, &answer, Timestamp::now());
-        }
-        match reading {
-            ReplyMeaning::Receipt(receipt) => Ok(receipt),
-            ReplyMeaning::Fault(fault) => {
-                self.apply_throttling(environment, &fault);
-                Err(fault)
-            }
-            ReplyMeaning::LookBack(_) => {
-                let message =
-                    "the answer to a read-back asks for another read-back; this is a defect of the worker, report it"
-                        .to_owned();
-                Err(Fault::unanswered(self.step, Remedy::Retry, message))
+        let first = self.ask(environment, &asked).await?;
+        let mut reading = read(sent, &first, Timestamp::now());
+        let mut earlier = 0;
+        loop {
+            match reading {
+                ReplyMeaning::Receipt(receipt) => return Ok(receipt),
+                ReplyMeaning::Fault(fault) => {
+                    self.apply_throttling(environment, &fault);
+                    return Err(fault);
+                }
+                ReplyMeaning::LookBack(again) => {
+                    let answer = self.ask(environment, &again).await?;
+                    reading = read_back(sent, &first, earlier, &answer, Timestamp::now());
+                    earlier += 1;
+                }
             }
         }
     }

@@ -133,6 +133,7 @@ async fn fetch(builder: reqwest::RequestBuilder) -> Result<Answer, Unanswered> {
         status: response.status().as_u16(),
         retry_after: text(response.headers(), "retry-after"),
         date: text(response.headers(), "date"),
+        etag: text(response.headers(), "etag"),
         request_id: request_id(response.headers()),
         dop_hint: response.headers().get("x-ms-dop-hint").and_then(|hint| hint.to_str().ok()?.trim().parse().ok()),
         ..Answer::default()

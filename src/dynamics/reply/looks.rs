@@ -17,14 +17,29 @@ pub(super) fn rows(body: &Value) -> Option<&Vec<Value>> {
     body.get("value")?.as_array()
 }
 
-/// Selects the first active contact. If all are deactivated, reads the one that another was merged into, which may be active.
+/// Selects the first active contact. If all are deactivated, reads those that they were merged into, one of which may be
+/// active.
 pub(super) fn looked_up(body: &Value) -> Option<ReplyMeaning> {
     let rows = rows(body)?;
     if let Some(row) = rows.iter().find(|row| is_active(row)) {
         return Some(ReplyMeaning::Receipt(Receipt::ContactFound(ContactId(guid(row, "contactid")?))));
     }
-    let survivor = rows.iter().find_map(|row| guid(row, "_masterid_value")).map(ContactId);
-    Some(survivor.map_or(ReplyMeaning::Receipt(Receipt::ContactAbsent), |id| ReplyMeaning::LookBack(read_survivor(id))))
+    Some(survivor(body, 0))
+}
+
+/// Reads the contact that one of the found ones was merged into; of several the one with this number. After the last, the
+/// customer has no contact.
+pub(super) fn survivor(found: &Value, number: usize) -> ReplyMeaning {
+    let mut survivors: Vec<Uuid> = Vec::new();
+    for id in rows(found).into_iter().flatten().filter_map(|row| guid(row, "_masterid_value")) {
+        if !survivors.contains(&id) {
+            survivors.push(id);
+        }
+    }
+    match survivors.get(number) {
+        Some(id) => ReplyMeaning::LookBack(read_survivor(ContactId(*id))),
+        None => ReplyMeaning::Receipt(Receipt::ContactAbsent),
+    }
 }
 
 /// Returns the key in a column of a row.
@@ -37,8 +52,9 @@ pub(super) fn is_active(row: &Value) -> bool {
     row.get("statecode").is_none_or(|state| state.is_null() || state == 0)
 }
 
-/// Interprets the read of a case that may have been closed since `since`.
-pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Option<Receipt> {
+/// Interprets the read of a case that may have been closed since `since`. Its version is in the row, else in the header
+/// `ETag`.
+pub(super) fn seen(body: &Value, etag: Option<&str>, incident: IncidentId, since: Timestamp) -> Option<Receipt> {
     if body.get("statecode")? != 0 {
         return Some(Receipt::IncidentClosed(incident));
     }
@@ -46,8 +62,8 @@ pub(super) fn seen(body: &Value, incident: IncidentId, since: Timestamp) -> Opti
     if modified.is_some_and(|modified| modified > since) {
         return Some(Receipt::IncidentTouched(incident));
     }
-    let etag = body.get("@odata.etag")?.as_str()?.to_owned();
-    Some(Receipt::IncidentUnchanged { etag, since })
+    let etag = body.get("@odata.etag").and_then(Value::as_str).or(etag)?;
+    Some(Receipt::IncidentUnchanged { etag: etag.to_owned(), since })
 }
 
 /// Converts a time of the worker's clock to Dynamics' clock, which answers carry in whole seconds.

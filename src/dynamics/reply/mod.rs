@@ -21,7 +21,7 @@ use super::keys;
 use super::mask::one_line;
 use super::request::{is_last_part, read_contact, read_incident, read_note, read_placeholder, read_work_item, subject};
 
-use looks::{guid, in_their_clock, is_active, looked_up, rows, seen};
+use looks::{guid, in_their_clock, is_active, looked_up, rows, seen, survivor};
 use wants::environment_wants;
 
 pub(super) use meaning::ReplyMeaning;
@@ -55,14 +55,24 @@ pub(super) fn read(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> Re
     excused(sent, fault(sent, answer, &error, now))
 }
 
-/// Interprets the answer to reading back a record with a derived key.
-pub(super) fn read_back(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
+/// Interprets the answer to reading back a record: one with a derived key, after an answer that was not believed, or the
+/// contact that another was merged into, after `earlier` ones.
+pub(super) fn read_back(
+    sent: StepContext<'_>,
+    first: &Answer,
+    earlier: usize,
+    answer: &Answer,
+    now: Timestamp,
+) -> ReplyMeaning {
     let error = answer.error();
+    let next_survivor = || survivor(&first.object().unwrap_or_default(), earlier + 1);
     if is_missing_row(answer, &error) || answer.status == 404 && !error.code.is_empty() {
         if matches!(sent.step, Step::LookUpContact) {
-            return ReplyMeaning::Receipt(Receipt::ContactAbsent);
+            return next_survivor();
         }
-        let mut fault = fault(sent, answer, &error, now);
+        // Its message names the rule, such as an alternate key; that there is no record says nothing.
+        let refusal = if first.is_success() { answer } else { first };
+        let mut fault = fault(sent, refusal, &refusal.error(), now);
         fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
             "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses it \
@@ -74,6 +84,7 @@ pub(super) fn read_back(sent: StepContext<'_>, answer: &Answer, now: Timestamp) 
         return excused(sent, fault(sent, answer, &error, now));
     }
     match found(sent, answer) {
+        Some(Receipt::ContactAbsent) => next_survivor(),
         Some(receipt) => ReplyMeaning::Receipt(receipt),
         None => ReplyMeaning::Fault(unreadable(sent, answer)),
     }
@@ -110,7 +121,9 @@ fn done(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyM
         }
         Step::AssignQueue { .. } => Some(Receipt::QueueAssigned),
         Step::CloseIncident { incident, .. } => Some(Receipt::IncidentClosed(*incident)),
-        Step::LookAtIncident { incident, since } => seen(&body?, *incident, in_their_clock(*since, answer, now)),
+        Step::LookAtIncident { incident, since } => {
+            seen(&body?, answer.etag.as_deref(), *incident, in_their_clock(*since, answer, now))
+        }
         Step::LookForResolution { incident, .. } => {
             let was_closed = !rows(&body?)?.is_empty();
             Some(if was_closed { Receipt::IncidentTouched(*incident) } else { Receipt::IncidentNeverClosed })

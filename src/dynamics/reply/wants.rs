@@ -47,9 +47,23 @@ fn is_of_subject(error: &ErrorBody) -> bool {
     names(error, "subject") || !error.message.contains('\'')
 }
 
-/// Returns the last number in a message such as "exceeded the maximum allowed length of '200'".
+/// Returns the last number in a message such as "exceeded the maximum allowed length of '4,000'". No length is 0.
 fn longest_named(message: &str) -> Option<u32> {
-    message.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).next_back()
+    let numbers = message.split(|c: char| !c.is_ascii_digit() && !is_separator(c)).filter_map(number);
+    numbers.filter(|length| *length > 0).next_back()
+}
+
+/// Reads a number with or without separators of thousands; of several numbers the last.
+fn number(text: &str) -> Option<u32> {
+    let text = text.trim_matches(is_separator);
+    let mut groups = text.split(is_separator);
+    let is_one = groups.next().is_some_and(|first| first.len() <= 3) && groups.all(|group| group.len() == 3);
+    if is_one { text.replace(is_separator, "").parse().ok() } else { text.rsplit(is_separator).next()?.parse().ok() }
+}
+
+/// Separators of thousands in the languages of Dynamics, as far as they don't separate words too.
+fn is_separator(c: char) -> bool {
+    matches!(c, ',' | '.' | '\u{a0}' | '\u{202f}' | '\u{2019}')
 }
 
 fn incident_wants(

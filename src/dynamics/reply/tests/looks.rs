@@ -14,6 +14,12 @@ fn a_duplicate_without_a_record_is_a_permanent_refusal() {
     let note = Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment };
     for step in [post, note, Step::PostLiveWorkItem { subject_limit: None }, Step::CreatePlaceholder] {
         assert_eq!(remedy(&back(&step, &settings(), &nothing)), Some(Remedy::GiveUp), "{step:?}");
+        let ReplyMeaning::Fault(fault) = back(&step, &settings(), &nothing) else { panic!("expected a fault") };
+        assert_eq!((fault.status, fault.code), (duplicate().status.into(), duplicate().shown.code), "{step:?}");
+        assert!(
+            fault.message == duplicate().shown.message && !fault.message.is_empty(),
+            "what refused it, not the read"
+        );
     }
 }
 
@@ -30,11 +36,16 @@ fn only_an_active_contact_is_linked_and_a_merged_one_leads_to_its_survivor() {
         receipt(Receipt::ContactFound(contact(4))),
         "an active one comes first"
     );
-    let survivor = |state: u8| answer(200, &json!({ "contactid": contact(3), "statecode": state }).to_string());
-    let back = |answer: &Answer| back(&Step::LookUpContact, &settings(), answer);
-    assert_eq!(back(&survivor(0)), receipt(Receipt::ContactFound(contact(3))));
-    assert_eq!(back(&survivor(1)), receipt(Receipt::ContactAbsent));
-    assert_eq!(back(&refusal(404, "0x80040217", "gone")), receipt(Receipt::ContactAbsent));
+    let survivor = |n: u8, state: u8| answer(200, &json!({ "contactid": contact(n), "statecode": state }).to_string());
+    let rows = [row(1, 1, None), row(2, 1, Some(contact(3))), row(4, 1, Some(contact(3))), row(5, 1, Some(contact(6)))];
+    let found = answer(200, &json!({ "value": rows }).to_string());
+    let back = |earlier, answer: &Answer| back_after(&found, earlier, &Step::LookUpContact, &settings(), answer);
+    assert_eq!(back(0, &survivor(3, 0)), receipt(Receipt::ContactFound(contact(3))));
+    for useless in [survivor(3, 1), refusal(404, "0x80040217", "gone")] {
+        assert_eq!(back(0, &useless), ReplyMeaning::LookBack(read_survivor(contact(6))), "each is read once");
+        assert_eq!(back(1, &useless), receipt(Receipt::ContactAbsent));
+    }
+    assert_eq!(back(1, &survivor(6, 0)), receipt(Receipt::ContactFound(contact(6))));
 }
 
 #[test]
@@ -50,6 +61,8 @@ fn a_case_that_may_have_been_closed_is_judged_by_state_time_and_dynamics_clock()
     assert_eq!(seen(&case(0, "2026-11-22T10:14:01Z")), receipt(Receipt::IncidentTouched(incident(1))));
     let unchanged = |since| receipt(Receipt::IncidentUnchanged { etag: "W/\"7\"".to_owned(), since });
     assert_eq!(seen(&case(0, "2026-11-22T10:14:00Z")), unchanged(since));
+    let header = Answer { etag: Some("W/\"7\"".to_owned()), ..answer(200, r#"{"statecode":0}"#) };
+    assert_eq!(reading(&look, &header), unchanged(since), "a version in the header ETag only");
     assert_eq!(remedy(&seen("{}")), Some(Remedy::Retry));
     assert_eq!(reading(&look, &refusal(404, "0x80040217", "gone")), receipt(Receipt::IncidentMissing(incident(1))));
     // Dynamics' clock is five minutes behind the worker's.
@@ -100,7 +113,13 @@ fn a_subject_is_cut_to_the_length_that_its_refusal_names() {
     let too_long = |message: &str| refusal(400, "0x80044331", message);
     let named = "The length of the 'subject' attribute of the 'x' entity exceeded the maximum allowed length of '150'.";
     assert_eq!(reading(&post(None), &too_long(named)), receipt(Receipt::SubjectLimited(150)));
-    assert_eq!(reading(&post(None), &too_long("too long")), receipt(Receipt::SubjectLimited(200)));
+    for (length, limit) in [("too long", 200), ("of '0'", 200), ("of '4,000'.", 4000), ("of '1.234.567'", 1_234_567)] {
+        assert_eq!(
+            reading(&post(None), &too_long(&format!("subject {length}"))),
+            receipt(Receipt::SubjectLimited(limit))
+        );
+    }
+    assert_eq!(reading(&post(None), &too_long("subject: 300,20")), receipt(Receipt::SubjectLimited(20)));
     assert_eq!(remedy(&reading(&post(Some(150)), &too_long(named))), Some(Remedy::GiveUp));
     let name = "The length of the 'name' attribute exceeded the maximum allowed length of '100'.";
     assert_eq!(remedy(&reading(&post(None), &too_long(name))), Some(Remedy::GiveUp));

@@ -49,7 +49,11 @@ fn reading(step: &Step, answer: &Answer) -> ReplyMeaning {
 }
 
 fn back(step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
-    read_back(StepContext { step, event: &email(), settings }, answer, at(NOW))
+    back_after(&duplicate(), 0, step, settings, answer)
+}
+
+fn back_after(first: &Answer, earlier: usize, step: &Step, settings: &Settings, answer: &Answer) -> ReplyMeaning {
+    read_back(StepContext { step, event: &email(), settings }, first, earlier, answer, at(NOW))
 }
 
 fn receipt(receipt: Receipt) -> ReplyMeaning {
