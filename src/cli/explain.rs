@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use handoffd_engine::event::{Decoded, Envelope, Event, Limits, Route, decode};
 use handoffd_engine::workflow::Settings;
 use serde_json::{Map, Value, json};
@@ -17,7 +18,7 @@ use crate::organizations::{Loaded, Organization};
 /// Fails if the file can't be read, does not contain an event, or its organization is not configured, or only by a faulty
 /// file.
 pub(super) fn explain_file(path: &Path, loaded: &Loaded, limits: Limits) -> Result<String, CommandError> {
-    let body = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let body: Bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?.into();
     let events = events(&body, limits)?;
     let is_of = |organization: &Organization| {
         events.iter().any(|event| event.key.organization_id == organization.settings.organization_id)
@@ -32,7 +33,7 @@ pub(super) fn explain_file(path: &Path, loaded: &Loaded, limits: Limits) -> Resu
     Ok(pretty(&value)?)
 }
 
-fn events(body: &[u8], limits: Limits) -> Result<Vec<Event>> {
+fn events(body: &Bytes, limits: Limits) -> Result<Vec<Event>> {
     let content_type = Some("application/json".to_owned());
     let decoded = decode(&Envelope { content_type, ..Envelope::default() }, body, &limits);
     match decoded {

@@ -52,7 +52,7 @@ fn every_sample_is_decoded_and_fits_its_schema() {
     let samples = samples();
     assert!(samples.len() >= 10);
     for (name, body) in samples {
-        let decoded = decode(&Envelope::default(), body.to_string().as_bytes(), &limits);
+        let decoded = decode(&Envelope::default(), &body.to_string().into(), &limits);
         assert!(decoded.is_ok(), "{name}: {decoded:?}");
         if let Some(event) = body["event"].as_str() {
             assert!(judge(event).takes(&body), "{name}");

@@ -185,7 +185,7 @@ async fn a_replayed_message_returns_from_a_retry_queue_too() {
 async fn several_messages_replace_one() {
     let mut rig = Rig::shared().await;
     rig.publish("[1,2]", all_properties()).await;
-    let part = |number: &str| Part { message_id: format!("message/{number}"), body: number.as_bytes().to_vec() };
+    let part = |number: &str| Part { message_id: format!("message/{number}"), body: number.to_owned().into() };
     let whole = rig.next().await;
     whole.split(vec![part("1"), part("2")]).await.unwrap();
     assert_eq!(whole.ack().await, Settled::Taken);

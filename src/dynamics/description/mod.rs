@@ -38,19 +38,22 @@ pub(super) fn fit(handoff: &Handoff, limit: usize) -> Fit {
 
 /// Returns an upper bound of the uncut description's length in bytes.
 fn bytes(handoff: &Handoff) -> usize {
-    let of = |text: &Option<String>| text.as_deref().map_or(1, str::len);
+    let length = |text: Option<&str>| text.map_or(1, str::len);
     let customer = &handoff.customer;
     let header = [
-        &handoff.summary,
-        &handoff.classification,
-        &handoff.sentiment,
-        &customer.name,
-        &customer.email,
-        &customer.phone,
+        handoff.summary.as_deref(),
+        handoff.classification.as_deref(),
+        handoff.sentiment.as_deref(),
+        customer.name.as_deref(),
+        customer.email.as_deref(),
+        customer.phone.as_deref(),
     ];
-    let lines =
-        handoff.transcript.iter().map(|message| LINE + of(&message.name) + of(&message.sender) + of(&message.text));
-    HEADER + handoff.channel.as_str().len() + header.into_iter().map(of).sum::<usize>() + lines.sum::<usize>()
+    let line = |message: &Message| {
+        let texts = [message.name.as_deref(), message.sender.as_deref(), message.text.as_deref()];
+        LINE + texts.into_iter().map(length).sum::<usize>()
+    };
+    let header = HEADER + handoff.channel.as_str().len() + header.into_iter().map(length).sum::<usize>();
+    header + handoff.transcript.iter().map(line).sum::<usize>()
 }
 
 /// Returns the uncut description.
@@ -124,17 +127,16 @@ fn tail(left: usize) -> String {
 }
 
 fn header(handoff: &Handoff, summary: &str) -> String {
-    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let customer = &handoff.customer;
     format!(
         "Channel: {}\nSummary: {summary}\nClassification: {}\nSentiment: {}\nCustomer Details:\n  Name: {}\n  Email: {}\n  \
          Phone: {}\n\nTranscript:",
         handoff.channel,
-        or_dash(&handoff.classification),
-        or_dash(&handoff.sentiment),
-        or_dash(&customer.name),
-        or_dash(&customer.email),
-        or_dash(&customer.phone),
+        handoff.classification.as_deref().unwrap_or("-"),
+        handoff.sentiment.as_deref().unwrap_or("-"),
+        customer.name.as_deref().unwrap_or("-"),
+        customer.email.as_deref().unwrap_or("-"),
+        customer.phone.as_deref().unwrap_or("-"),
     )
 }
 
@@ -155,7 +157,7 @@ fn speaker(message: &Message) -> String {
     if let Some(name) = &message.name {
         return match sender {
             Some(sender) => format!("{name} ({sender})"),
-            None => name.clone(),
+            None => name.to_string(),
         };
     }
     match sender {

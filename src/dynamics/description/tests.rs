@@ -155,7 +155,7 @@ fn a_huge_later_message_is_left_out() {
 
 #[test]
 fn a_header_that_is_too_long_has_only_its_summary_cut() {
-    let huge = of(|it| it.summary = Some(format!("S{}", "😀".repeat(3000))));
+    let huge = of(|it| it.summary = Some(format!("S{}", "😀".repeat(3000)).into()));
     let text = describe(&huge, 1000).text;
     let lines: Vec<&str> = text.lines().collect();
     assert!(matches!(units(&text), 999 | 1000));
@@ -167,7 +167,7 @@ fn a_header_that_is_too_long_has_only_its_summary_cut() {
 
 #[test]
 fn a_huge_summary_without_messages_is_cut_and_0_are_missing() {
-    let huge = of(|it| (it.summary, it.transcript) = (Some("s".repeat(3000)), Vec::new()));
+    let huge = of(|it| (it.summary, it.transcript) = (Some("s".repeat(3000).into()), Vec::new()));
     let Description { text, fit } = describe(&huge, 500);
     assert_eq!((units(&text), fit), (500, Fit::Cut));
     assert!(text.ends_with("\nTranscript:\n[… 0 more messages in the attached transcript]"));
@@ -186,11 +186,18 @@ prop_compose! {
         Handoff {
             session_id: SessionId::from("ses_1"),
             channel: Channel::new("email"),
-            summary, classification, sentiment,
-            customer: Customer { name, email: None, phone: None },
+            summary: summary.map(Into::into),
+            classification: classification.map(Into::into),
+            sentiment: sentiment.map(Into::into),
+            customer: Customer { name: name.map(Into::into), email: None, phone: None },
             transcript: transcript
                 .into_iter()
-                .map(|(sender, name, text)| Message { timestamp: Some(Timestamp::MIN), sender, name, text })
+                .map(|(sender, name, text)| Message {
+                    timestamp: Some(Timestamp::MIN),
+                    sender: sender.map(Into::into),
+                    name: name.map(Into::into),
+                    text: text.map(Into::into),
+                })
                 .collect(),
         }
     }

@@ -37,7 +37,7 @@ fn a_handoff_without_an_email_and_the_customer_an_environment_may_require() {
 
 #[test]
 fn an_email_that_is_too_long_has_no_contact_or_no_requests_at_all() {
-    let long = handoff(|it| it.customer.email = Some("a".repeat(101)));
+    let long = handoff(|it| it.customer.email = Some("a".repeat(101).into()));
     assert_eq!(lines(&long, &settings())[0], "POST incidents: always");
     let strict = settings_with(|it| it.contact_failure = ContactFailure::DeadLetter);
     assert_eq!(lines(&long, &strict), Vec::<String>::new());

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use handoffd_engine::event::{Body, ContactId, Customer, Event, Handoff, IncidentId};
-use handoffd_engine::text::cut;
+use handoffd_engine::text::{cut, fit_for_dynamics};
 use handoffd_engine::workflow::{Closing, FallbackCustomer, LinkedCustomer, NoteForm, QueueBinding, Settings, Step};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -165,7 +165,7 @@ fn create_contact(event: &Event, handoff: &Handoff, generation: u8) -> Request {
     if let Some(phone) = phone {
         body.insert("mobilephone".into(), json!(cut(phone, NAME_LIMIT)));
     }
-    body.insert("description".into(), json!(format!("Created from chat session {}", handoff.session_id)));
+    body.insert("description".into(), json!(format!("Created from chat session {}", session(handoff))));
     post("contacts".to_owned(), RequestHeaders::new(), &Value::Object(body))
 }
 
@@ -261,7 +261,8 @@ fn text_parts(text: &str) -> Vec<&str> {
 }
 
 fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, form: NoteForm) -> Request {
-    let session = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
+    let name = cut(handoff.session_id.as_str(), FILENAME_LIMIT - "transcript-.txt".len());
+    let session = fit_for_dynamics(Cow::Borrowed(name));
     let (id, case) = (note_key(event, form), format!("/incidents({incident})"));
     let text = whole(handoff);
     let body = match form {
@@ -270,7 +271,7 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
             "objectid_incident@odata.bind": case,
             "isdocument": true,
             "subject": format!("Transcript of session {session}"),
-            "filename": format!("transcript-{}.txt", in_a_file_name(session)),
+            "filename": format!("transcript-{}.txt", in_a_file_name(name)),
             "mimetype": "text/plain",
             "documentbody": STANDARD.encode(text),
         }),
@@ -286,6 +287,11 @@ fn attach_transcript(event: &Event, handoff: &Handoff, incident: IncidentId, for
         }
     };
     post("annotations".to_owned(), RequestHeaders::new(), &body)
+}
+
+/// Returns the session's id as a text of Dynamics.
+fn session(handoff: &Handoff) -> Cow<'_, str> {
+    fit_for_dynamics(Cow::Borrowed(handoff.session_id.as_str()))
 }
 
 /// Replaces characters that are illegal in a file name (`0x80044a08`).
@@ -323,7 +329,7 @@ fn post_live_work_item(event: &Event, handoff: &Handoff, settings: &Settings, su
     if let Some(id) = workstream {
         body.insert("workstreamId".into(), json!(id));
     }
-    body.insert("contextVariables".into(), json!({ "sessionId": handoff.session_id, "channel": handoff.channel }));
+    body.insert("contextVariables".into(), json!({ "sessionId": session(handoff), "channel": handoff.channel }));
     post(settings.live_work_item_entity_set.clone(), vec![RETURN], &Value::Object(body))
 }
 

@@ -1,5 +1,6 @@
 use handoffd_engine::event::samples::{email, handoff, resolution};
 use handoffd_engine::event::{Channel, SessionId};
+use handoffd_engine::text::units;
 use handoffd_engine::workflow::samples::{FALLBACK, OWNER, QUEUE, contact, incident, settings, settings_with};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ const WORKSTREAM: Uuid = Uuid::from_u128(0x6666_6666_6666_6666_6666_6666_6666_66
 
 fn post_with(event: &Event, settings: &Settings, customer: LinkedCustomer, queue: QueueBinding) -> Value {
     let asked = request(&Step::PostIncident { customer, queue }, event, settings);
-    assert_eq!((asked.method, asked.path.as_str()), (Method::Post, "incidents?$select=incidentid,ticketnumber"));
+    assert_eq!((asked.method, &*asked.path), (Method::Post, "incidents?$select=incidentid,ticketnumber"));
     assert_eq!(asked.headers, [("Prefer", "return=representation".into())]);
     asked.body.expect("a POST has a body").value()
 }
@@ -54,7 +55,7 @@ fn the_email_in_a_filter_has_its_quotes_doubled_and_is_percent_encoded() {
         ("a-b_c.d~e@f.g", "a-b_c.d~e%40f.g"),
         ("' or 1 eq 1 or '", "%27%27%20or%201%20eq%201%20or%20%27%27"),
     ] {
-        let event = handoff(|it| it.customer.email = Some(email.to_owned()));
+        let event = handoff(|it| it.customer.email = Some(email.into()));
         let path = request(&Step::LookUpContact, &event, &settings()).path;
         let literal = path.split('\'').nth(1).expect("a literal between plain quotes");
         assert_eq!(literal, expected, "{email}");
@@ -94,8 +95,8 @@ fn a_name_is_split_at_the_first_white_space() {
         (None, None, Some("ann@example.com")),
     ] {
         let event = handoff(|it| {
-            it.customer.name = name.map(str::to_owned);
-            it.customer.email = Some("ann@example.com".to_owned());
+            it.customer.name = name.map(Into::into);
+            it.customer.email = Some("ann@example.com".into());
         });
         let body = body_of(&Step::CreateContact { generation: 0 }, &event);
         assert_eq!(body.get("firstname").and_then(Value::as_str), first, "{name:?}");
@@ -107,16 +108,16 @@ fn a_name_is_split_at_the_first_white_space() {
 fn names_and_phone_of_a_contact_are_cut_to_50_and_its_email_never() {
     let email = format!("{}@example.com", "e".repeat(80));
     let event = handoff(|it| {
-        it.customer.name = Some(format!("{} {}", "😀".repeat(26), "b".repeat(51)));
-        it.customer.phone = Some("1".repeat(51));
-        it.customer.email = Some(email.clone());
+        it.customer.name = Some(format!("{} {}", "😀".repeat(26), "b".repeat(51)).into());
+        it.customer.phone = Some("1".repeat(51).into());
+        it.customer.email = Some(email.clone().into());
     });
     let body = body_of(&Step::CreateContact { generation: 0 }, &event);
     assert_eq!(body["firstname"], "😀".repeat(25));
     assert_eq!(body["lastname"], "b".repeat(50));
     assert_eq!(body["mobilephone"], "1".repeat(50));
     assert_eq!(body["emailaddress1"], email);
-    let nameless = handoff(|it| (it.customer.name, it.customer.email) = (None, Some(email.clone())));
+    let nameless = handoff(|it| (it.customer.name, it.customer.email) = (None, Some(email.clone().into())));
     assert_eq!(body_of(&Step::CreateContact { generation: 0 }, &nameless)["lastname"], email[..50]);
 }
 
@@ -182,11 +183,11 @@ fn a_title_is_the_topic_and_the_customer() {
         (Some("Billing"), (None, None, None), "phone", "Billing - Anonymous"),
     ] {
         let event = handoff(|it| {
-            it.classification = topic.map(str::to_owned);
+            it.classification = topic.map(Into::into);
             it.channel = Channel::new(channel);
-            it.customer.name = name.map(str::to_owned);
-            it.customer.email = email.map(str::to_owned);
-            it.customer.phone = phone.map(str::to_owned);
+            it.customer.name = name.map(Into::into);
+            it.customer.email = email.map(Into::into);
+            it.customer.phone = phone.map(Into::into);
         });
         assert_eq!(posted(&event, &settings())["title"], expected, "{channel}");
     }
@@ -200,7 +201,7 @@ fn a_title_is_cut_to_200_utf16_units_on_a_character_boundary() {
         ("😀".repeat(300), 200),
         (format!("a{}", "😀".repeat(300)), 199),
     ] {
-        let event = handoff(|it| (it.classification, it.customer.name) = (None, Some(name.clone())));
+        let event = handoff(|it| (it.classification, it.customer.name) = (None, Some(name.clone().into())));
         let title = posted(&event, &settings())["title"].as_str().map(str::to_owned).unwrap_or_default();
         assert_eq!(title.encode_utf16().count(), units, "{title}");
         assert!(format!("Support - {name}").starts_with(&title));
@@ -281,7 +282,7 @@ fn add_to_queue_names_the_queue_the_namespace_and_the_type() {
 
 #[test]
 fn the_note_holds_the_uncut_description_in_base64() {
-    let event = handoff(|it| it.summary = Some("é😀".repeat(3000)));
+    let event = handoff(|it| it.summary = Some("é😀".repeat(3000).into()));
     let asked =
         request(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event, &settings());
     let body = asked.body.expect("a body").value();
@@ -308,20 +309,25 @@ fn the_note_holds_the_uncut_description_in_base64() {
 }
 
 #[test]
-fn the_file_name_of_a_255_character_session_id_fits() {
+fn a_session_id_with_control_characters_harms_no_record() {
+    let event = handoff(|it| (it.session_id, it.channel) = ("a\tb\u{1}c/d".into(), Channel::new("web")));
+    let note = body_of(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event);
+    assert_eq!(note["filename"], "transcript-a-b-c-d.txt");
+    assert_eq!(note["subject"], "Transcript of session a\tb�c/d");
+    let chat = body_of(&Step::PostLiveWorkItem { subject_limit: None }, &event);
+    assert_eq!(chat["contextVariables"]["sessionId"], "a\tb�c/d");
     let event = handoff(|it| it.session_id = SessionId::from("é".repeat(255)));
-    let body = body_of(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event);
-    let name = body["filename"].as_str().expect("a name");
-    assert_eq!(name.encode_utf16().count(), 255);
-    assert!(name.starts_with("transcript-é") && name.ends_with("é.txt"));
+    let note = body_of(&Step::AttachTranscript { incident: incident(1), part: NoteForm::Attachment }, &event);
+    let name = note["filename"].as_str().unwrap();
+    assert!(name.starts_with("transcript-é") && name.ends_with("é.txt") && units(name) == 255);
 }
 
 #[test]
 fn a_live_work_item_is_as_in_the_contract_key_by_key() {
     let event = handoff(|it| {
         it.channel = Channel::new(" WEB ");
-        it.customer.name = Some("Ann".to_owned());
-        it.customer.email = Some("ann@example.com".to_owned());
+        it.customer.name = Some("Ann".into());
+        it.customer.email = Some("ann@example.com".into());
     });
     let settings = settings_with(|it| it.default_queue_id = Some(QUEUE));
     let asked = request(&Step::PostLiveWorkItem { subject_limit: None }, &event, &settings);

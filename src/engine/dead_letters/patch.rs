@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::event::{Envelope, Limits, decode};
@@ -17,7 +18,7 @@ const LONGEST_HEADER: usize = 96 << 10;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Patched {
     /// JSON of a valid event.
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// Value of [`REPLACED_BODY`]; `None` if the original is too long for a header.
     pub original: Option<String>,
 }
@@ -44,7 +45,7 @@ pub fn replaced(envelope: &Envelope, body: &[u8], after: &Value, limits: Limits)
     if serde_json::from_slice::<Value>(body).unwrap_or(Value::Null) == *after {
         return Err(PatchError::NothingChanged);
     }
-    let corrected = after.to_string().into_bytes();
+    let corrected = Bytes::from(after.to_string());
     decode(envelope, &corrected, &limits).map_err(|rejection| PatchError::StillInvalid(rejection.text()))?;
     let first = envelope.header(REPLACED_BODY).map_or_else(|| STANDARD.encode(body), str::to_owned);
     Ok(Patched { body: corrected, original: Some(first).filter(|text| text.len() <= LONGEST_HEADER) })

@@ -10,6 +10,7 @@ use super::envelope::Envelope;
 use super::field::Field;
 use super::frame::{Frame, TopLevelFields};
 use super::problem::{DecodeProblem, printable};
+use super::surrogate;
 
 /// CloudEvents mode of a message, determined from its envelope.
 pub(super) enum Mode<'a> {
@@ -126,7 +127,9 @@ fn decode_base64(raw: &RawValue) -> Result<Option<Cow<'_, str>>, DecodeProblem> 
     let Some(text) = Field::json(path, Some(raw)).text()? else {
         return Ok(None);
     };
-    let bytes = BASE64.decode(text).map_err(|_| DecodeProblem::at(path, "not valid base64"))?;
+    let bytes = BASE64.decode(&*text).map_err(|_| DecodeProblem::at(path, "not valid base64"))?;
+    // A lone surrogate in there is not one of the body.
+    let bytes = surrogate::replace_lone_surrogates(&bytes).unwrap_or(bytes);
     let json = String::from_utf8(bytes).map_err(|_| DecodeProblem::at(path, "decodes to bytes that are not UTF-8"))?;
     serde_json::from_str::<serde::de::IgnoredAny>(&json)
         .map_err(|error| DecodeProblem::at(path, format!("decodes to text that is not JSON: {error}")))?;

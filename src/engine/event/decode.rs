@@ -3,6 +3,8 @@
 //! Decoding is pure and total: every input gives an event, pieces or a rejection, and never a panic. A rejection names the field at
 //! fault and never quotes customer text, because its text reaches headers, logs and lists.
 
+use bytes::Bytes;
+
 use super::decoded::{Decoded, Limits};
 use super::envelope::Envelope;
 use super::frame::{Data, Frame};
@@ -15,28 +17,27 @@ use super::{handoff, resolution, seen, surrogate, webhook, webhook_ids};
 
 /// Decodes a message in any dialect: native, public webhook or CloudEvents 1.0.
 /// Pure and total: every input gives a result.
-pub fn decode(envelope: &Envelope, body: &[u8], limits: &Limits) -> Result<Decoded, Box<Rejection>> {
+pub fn decode(envelope: &Envelope, body: &Bytes, limits: &Limits) -> Result<Decoded, Box<Rejection>> {
     decode_once(envelope, body, *limits).or_else(|rejection| match surrogate::replace_lone_surrogates(body) {
-        // A lone surrogate in a field name, or in a value that a dead letter's headers are read from.
-        Some(mended) => decode_once(envelope, &mended, *limits),
+        Some(mended) => decode_once(envelope, &mended.into(), *limits),
         None => Err(rejection),
     })
 }
 
-fn decode_once(envelope: &Envelope, body: &[u8], limits: Limits) -> Result<Decoded, Box<Rejection>> {
+fn decode_once(envelope: &Envelope, body: &Bytes, limits: Limits) -> Result<Decoded, Box<Rejection>> {
     let frame = locate(envelope, body, limits);
-    read(&frame).map_err(|problem| Box::new(problem.reject(seen::seen(&frame))))
+    read(&frame, body).map_err(|problem| Box::new(problem.reject(seen::seen(&frame))))
 }
 
-fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
+fn read(frame: &Frame<'_>, body: &Bytes) -> Result<Decoded, DecodeProblem> {
     if let Some(fault) = &frame.fault {
         return Err(fault.clone());
     }
     let Some(event) = frame.event.text()? else {
         return Err(frame.event.missing("an event name such as session.handoff"));
     };
-    match event.as_str() {
-        "session.handoff" => one(frame, |data| handoff::read(data).map(Box::new).map(Body::Handoff)),
+    match &*event {
+        "session.handoff" => one(frame, |data| handoff::read(data, body).map(Box::new).map(Body::Handoff)),
         "session.resolved" => one(frame, |data| resolution::read(data).map(Body::Resolution)),
         webhook_ids::NAME => webhook::read(frame),
         other => Err(DecodeProblem::unsupported(frame.event.path(), other)),

@@ -1,5 +1,7 @@
 //! A decoded message, and the limits of one.
 
+use bytes::Bytes;
+
 use super::model::Event;
 
 /// Limits of a message.
@@ -24,5 +26,5 @@ pub struct Piece {
     /// AMQP `message-id` of the piece, at most 255 bytes, which becomes its event id.
     pub message_id: String,
     /// Webhook body with this one conversation.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }

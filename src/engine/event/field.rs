@@ -3,13 +3,12 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::instant;
 use super::lax::{Object, Text};
 use super::problem::{DecodeProblem, printable};
-use super::surrogate;
 
 /// Longest id, in characters (contract 2). AMQP limits a message id to 255 bytes.
 pub(super) const LONGEST_ID: usize = 255;
@@ -45,16 +44,16 @@ impl<'a> Field<'a> {
     }
 
     /// Returns the field's text unchanged; `None` if it is absent, null or blank.
-    pub(super) fn text(&self) -> Result<Option<String>, DecodeProblem> {
+    pub(super) fn text(&self) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
         match self.value {
             Value::Absent => Ok(None),
-            Value::Header(text) => Ok((!text.trim().is_empty()).then(|| text.to_owned())),
-            Value::Json(raw) => parse::<Text>(raw.get(), &self.path).map(|text| text.0),
+            Value::Header(text) => Ok((!text.trim().is_empty()).then_some(Cow::Borrowed(text))),
+            Value::Json(raw) => parse::<Text<'a>>(raw.get(), &self.path).map(|text| text.0),
         }
     }
 
-    /// Returns the field as an id: 1 to 255 characters without control characters.
-    pub(super) fn id(&self) -> Result<Option<String>, DecodeProblem> {
+    /// Returns the field as an id: 1 to 255 characters without NUL.
+    pub(super) fn id(&self) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
         id(self.text()?, &self.path)
     }
 
@@ -76,7 +75,7 @@ pub(super) fn missing(path: &str, expected: &str) -> DecodeProblem {
 }
 
 /// Checks the length and the characters of an id.
-pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, DecodeProblem> {
+pub(super) fn id<'a>(text: Option<Cow<'a, str>>, path: &str) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
     let Some(text) = text else { return Ok(None) };
     let length = text.chars().count();
     if length > LONGEST_ID {
@@ -85,17 +84,14 @@ pub(super) fn id(text: Option<String>, path: &str) -> Result<Option<String>, Dec
             format!("{length} characters, expected at most {LONGEST_ID}: \"{}\"", printable(&text)),
         ));
     }
-    without_controls(&text, path, "an id")?;
+    without_nul(&text, path, "an id")?;
     Ok(Some(text))
 }
 
-/// Rejects control characters (C0, DEL, C1), because they would break log lines, headers and lists.
-pub(super) fn without_controls(text: &str, path: &str, what: &str) -> Result<(), DecodeProblem> {
-    if text.chars().any(char::is_control) {
-        return Err(DecodeProblem::at(
-            path,
-            format!("{what} must not contain control characters: \"{}\"", printable(text)),
-        ));
+/// Rejects U+0000, which PostgreSQL can't store. Other control characters are escaped wherever a person reads them.
+pub(super) fn without_nul(text: &str, path: &str, what: &str) -> Result<(), DecodeProblem> {
+    if text.contains('\0') {
+        return Err(DecodeProblem::at(path, format!("{what} must not contain U+0000: \"{}\"", printable(text))));
     }
     Ok(())
 }
@@ -108,25 +104,18 @@ pub(super) fn time(text: &str, path: &str) -> Result<Timestamp, DecodeProblem> {
 }
 
 /// Parses an object of `data`; `None` if it is null or blank.
-pub(super) fn object<T: DeserializeOwned>(text: &str, path: &str) -> Result<Option<T>, DecodeProblem> {
+pub(super) fn object<'a, T: Deserialize<'a>>(text: &'a str, path: &str) -> Result<Option<T>, DecodeProblem> {
     parse::<Object<T>>(text, path).map(|object| object.0)
 }
 
 /// Parses JSON that is known to be well formed. The common path tracks no position. Only after an error is the text
-/// parsed again, first with lone surrogates replaced, then with tracking to locate the error.
-fn parse<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, DecodeProblem> {
-    serde_json::from_str(text).or_else(|_| parse_mended(text, path))
+/// parsed again to locate it.
+fn parse<'a, T: Deserialize<'a>>(text: &'a str, path: &str) -> Result<T, DecodeProblem> {
+    serde_json::from_str(text).map_err(|_| locate::<T>(text, path))
 }
 
 #[cold]
-fn parse_mended<T: DeserializeOwned>(text: &str, path: &str) -> Result<T, DecodeProblem> {
-    let mended = surrogate::replace_lone_surrogates(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok());
-    let Some(mended) = mended else { return Err(locate::<T>(text, path)) };
-    serde_json::from_str(&mended).map_err(|_| locate::<T>(&mended, path))
-}
-
-#[cold]
-fn locate<T: DeserializeOwned>(text: &str, path: &str) -> DecodeProblem {
+fn locate<'a, T: Deserialize<'a>>(text: &'a str, path: &str) -> DecodeProblem {
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(&mut json, &mut track);

@@ -73,7 +73,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the event's id, else the AMQP `message_id`.
-    pub(super) fn event_id(&self) -> Result<Option<String>, DecodeProblem> {
+    pub(super) fn event_id(&self) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
         match self.event_id.id()? {
             Some(id) => Ok(Some(id)),
             None => self.message_id(),
@@ -81,9 +81,9 @@ impl<'a> Frame<'a> {
     }
 
     /// Returns the AMQP `message_id` if it is a valid event id.
-    pub(super) fn message_id(&self) -> Result<Option<String>, DecodeProblem> {
+    pub(super) fn message_id(&self) -> Result<Option<Cow<'a, str>>, DecodeProblem> {
         let id = self.message_id.filter(|id| !id.trim().is_empty());
-        field::id(id.map(str::to_owned), "AMQP message_id")
+        field::id(id.map(Cow::Borrowed), "AMQP message_id")
     }
 
     /// Returns the organization, which every event requires.

@@ -9,9 +9,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Optional string.
+/// Optional string, borrowed from the JSON unless an escape had to be resolved.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub(super) struct Text(pub(super) Option<String>);
+pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
 /// Optional object.
 pub(super) struct Object<T>(pub(super) Option<T>);
@@ -21,7 +21,7 @@ pub(super) struct List<T>(pub(super) Vec<T>);
 
 /// Optional string; a value of any other type counts as absent.
 #[derive(Default)]
-pub(super) struct LenientText(pub(super) Text);
+pub(super) struct LenientText<'a>(pub(super) Text<'a>);
 
 impl<T> Default for Object<T> {
     fn default() -> Self {
@@ -89,18 +89,22 @@ fn found<'de, V: Visitor<'de>, E: Error>(visitor: &V, what: &str) -> E {
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
+    type Value = Text<'de>;
     expecting!("a string");
     refuse!(scalars);
     refuse!(list);
     refuse!(object);
 
-    fn visit_unit<E: Error>(self) -> Result<Text, E> {
+    fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
         Ok(Text(None))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text((!text.trim().is_empty()).then(|| text.to_owned())))
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text((!text.trim().is_empty()).then_some(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text((!text.trim().is_empty()).then(|| Cow::Owned(text.to_owned()))))
     }
 }
 
@@ -140,45 +144,49 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
 struct LooseVisitor;
 
 impl<'de> Visitor<'de> for LooseVisitor {
-    type Value = LenientText;
+    type Value = LenientText<'de>;
     expecting!("anything");
 
-    fn visit_unit<E: Error>(self) -> Result<LenientText, E> {
+    fn visit_unit<E: Error>(self) -> Result<LenientText<'de>, E> {
         Ok(LenientText::default())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<LenientText, E> {
+    fn visit_bool<E: Error>(self, _: bool) -> Result<LenientText<'de>, E> {
         Ok(LenientText::default())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<LenientText, E> {
+    fn visit_i64<E: Error>(self, _: i64) -> Result<LenientText<'de>, E> {
         Ok(LenientText::default())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<LenientText, E> {
+    fn visit_u64<E: Error>(self, _: u64) -> Result<LenientText<'de>, E> {
         Ok(LenientText::default())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<LenientText, E> {
+    fn visit_f64<E: Error>(self, _: f64) -> Result<LenientText<'de>, E> {
         Ok(LenientText::default())
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<LenientText, E> {
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<LenientText<'de>, E> {
+        TextVisitor.visit_borrowed_str(text).map(LenientText)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<LenientText<'de>, E> {
         TextVisitor.visit_str(text).map(LenientText)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LenientText, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<LenientText<'de>, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
         Ok(LenientText::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LenientText, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LenientText<'de>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(LenientText::default())
     }
 }
 
-impl<'de> Deserialize<'de> for Text {
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(TextVisitor)
     }
@@ -196,13 +204,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for LenientText {
+impl<'de: 'a, 'a> Deserialize<'de> for LenientText<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(LooseVisitor)
     }
 }
 
-impl JsonSchema for Text {
+impl JsonSchema for Text<'_> {
     fn schema_name() -> Cow<'static, str> {
         "Text".into()
     }
@@ -216,7 +224,7 @@ impl JsonSchema for Text {
     }
 }
 
-impl JsonSchema for LenientText {
+impl JsonSchema for LenientText<'_> {
     fn schema_name() -> Cow<'static, str> {
         "Loose".into()
     }

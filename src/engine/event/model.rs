@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytestring::ByteString;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +38,8 @@ pub enum Kind {
     Resolution,
 }
 
-/// Conversation handed to a human. All texts are trimmed and never blank.
+/// Conversation handed to a human. All texts are trimmed and never blank. They are parts of the message's body where no
+/// escape had to be resolved.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Handoff {
     /// Id of the conversation.
@@ -45,11 +47,11 @@ pub struct Handoff {
     /// Channel, which decides the route.
     pub channel: Channel,
     /// Subject of the conversation, in a sentence or two.
-    pub summary: Option<String>,
+    pub summary: Option<ByteString>,
     /// Topic, as classified by OpenCX.
-    pub classification: Option<String>,
+    pub classification: Option<ByteString>,
     /// Mood of the customer, as rated by OpenCX.
-    pub sentiment: Option<String>,
+    pub sentiment: Option<ByteString>,
     /// Customer of the conversation.
     pub customer: Customer,
     /// Messages, oldest first.
@@ -60,11 +62,11 @@ pub struct Handoff {
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Customer {
     /// Full name.
-    pub name: Option<String>,
+    pub name: Option<ByteString>,
     /// Email address, trimmed, in the publisher's case.
-    pub email: Option<String>,
+    pub email: Option<ByteString>,
     /// Telephone number, as given.
-    pub phone: Option<String>,
+    pub phone: Option<ByteString>,
 }
 
 /// Message of a transcript.
@@ -73,11 +75,11 @@ pub struct Message {
     /// Time of the message; absent or not RFC 3339: shown as `-`.
     pub timestamp: Option<Timestamp>,
     /// `customer`, `ai`, `agent`, `system` or any other value, as given.
-    pub sender: Option<String>,
+    pub sender: Option<ByteString>,
     /// Name of the sender.
-    pub name: Option<String>,
+    pub name: Option<ByteString>,
     /// Text of the message.
-    pub text: Option<String>,
+    pub text: Option<ByteString>,
 }
 
 /// Conversation that has ended.

@@ -43,7 +43,7 @@ pub(super) fn of(
             };
             let body = serde_json::to_vec(&single)
                 .map_err(|error| DecodeProblem::at(format!("data[{index}]"), error.to_string()))?;
-            Ok(Piece { message_id, body })
+            Ok(Piece { message_id, body: body.into() })
         })
         .collect()
 }
@@ -74,7 +74,7 @@ fn piece_id(
     index: usize,
     item: &RawValue,
 ) -> String {
-    let closed = field::object::<ClosedData>(item.get(), "").ok().flatten();
+    let closed = field::object::<ClosedData<'_>>(item.get(), "").ok().flatten();
     let conversation = closed.and_then(|closed| {
         let id = field::id(closed.conversation_id.0, "").ok()??;
         let own = closed.timestamp.0.and_then(|text| field::time(&text, "").ok());

@@ -14,17 +14,17 @@ use super::wire::{Meta, ResolvedData};
 /// Validates `data` and converts it into the model.
 pub(super) fn read(data: Data<'_>) -> Result<Resolution, DecodeProblem> {
     let path = data.path;
-    let wire: ResolvedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let wire: ResolvedData<'_> = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     Ok(Resolution {
         session_id: session(wire.session_id, &format!("{path}.session_id"))?,
         channel: channel(wire.channel, path)?,
-        verdict: verdict(wire.status.trimmed().as_deref()),
+        verdict: verdict(wire.status.0.as_deref().map(str::trim)),
         incident_id: incident(wire.meta, path)?,
     })
 }
 
 /// Reads `data.meta.dynamics365_incident_id`.
-pub(super) fn incident(meta: Object<Meta>, path: &str) -> Result<Option<IncidentId>, DecodeProblem> {
+pub(super) fn incident(meta: Object<Meta<'_>>, path: &str) -> Result<Option<IncidentId>, DecodeProblem> {
     let Some(text) = meta.0.and_then(|meta| meta.dynamics365_incident_id.0) else {
         return Ok(None);
     };

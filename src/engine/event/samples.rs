@@ -2,6 +2,8 @@
 
 #![allow(clippy::missing_panics_doc, reason = "for tests")]
 
+use bytes::Bytes;
+
 use super::{Body, Decoded, Envelope, Event, Handoff, Limits, Resolution, decode};
 
 const LIMITS: Limits = Limits { max_event_bytes: 1_048_576 };
@@ -34,7 +36,7 @@ pub fn resolution(change: impl FnOnce(&mut Resolution)) -> Event {
 
 /// Decodes a body that holds one event.
 pub fn event(body: &[u8]) -> Event {
-    match decode(&Envelope::default(), body, &LIMITS) {
+    match decode(&Envelope::default(), &Bytes::copy_from_slice(body), &LIMITS) {
         Ok(Decoded::Event(event)) => event,
         other => panic!("expected an event, got {other:?}"),
     }

@@ -44,7 +44,7 @@ struct HandoffEvent {
     event: HandoffName,
     #[schemars(flatten)]
     head: Head,
-    data: HandoffData,
+    data: HandoffData<'static>,
 }
 
 /// End of a conversation.
@@ -55,7 +55,7 @@ struct ResolvedEvent {
     event: ResolvedName,
     #[schemars(flatten)]
     head: Head,
-    data: ResolvedData,
+    data: ResolvedData<'static>,
 }
 
 /// Fields common to all events of the native dialect.
@@ -64,13 +64,13 @@ struct ResolvedEvent {
 struct Head {
     /// Id, unique within the organization; if absent, the AMQP `message_id` is used.
     #[schemars(default, length(max = 255))]
-    event_id: Text,
+    event_id: Text<'static>,
     /// Organization that owns the event.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
-    organization_id: Text,
+    organization_id: Text<'static>,
     /// Time of the event, RFC 3339.
     #[schemars(with = "String", extend("format" = "date-time"))]
-    timestamp: Text,
+    timestamp: Text<'static>,
 }
 
 /// OpenCX's public webhook, forwarded unchanged.
@@ -81,13 +81,13 @@ struct ClosedEvent {
     event: ClosedName,
     /// Id of the event. OpenCX omits it; then the AMQP `message_id` is used, else a digest.
     #[schemars(default, length(max = 255))]
-    event_id: Text,
+    event_id: Text<'static>,
     /// Organization that owns the event.
     #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = r"\S"))]
-    organization_id: Text,
+    organization_id: Text<'static>,
     /// Time of sending, RFC 3339.
     #[schemars(default)]
-    timestamp: Text,
+    timestamp: Text<'static>,
     data: ClosedConversations,
 }
 
@@ -96,6 +96,6 @@ struct ClosedEvent {
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
 enum ClosedConversations {
-    One(ClosedData),
-    Several(#[schemars(length(min = 1))] Vec<ClosedData>),
+    One(ClosedData<'static>),
+    Several(#[schemars(length(min = 1))] Vec<ClosedData<'static>>),
 }

@@ -27,7 +27,7 @@ pub(super) fn seen(frame: &Frame<'_>) -> Seen {
             let (organization, session) = (organization_id.as_deref()?, session_id.as_deref()?);
             let timestamp = text(&data, "timestamp").and_then(|text| instant::parse(&text));
             let timestamp = timestamp.or_else(|| frame.timestamp.instant().ok().flatten());
-            Some(webhook_ids::digest(organization, session, timestamp))
+            Some(webhook_ids::digest(organization, session, timestamp).into())
         }
         _ => None,
     });
@@ -122,11 +122,11 @@ fn members(json: &str) -> Members<'_> {
     serde_json::from_str(one).unwrap_or_default()
 }
 
-fn text(members: &Members<'_>, name: &str) -> Option<String> {
+fn text<'a>(members: &Members<'a>, name: &str) -> Option<Cow<'a, str>> {
     let raw = members.0.get(name)?;
-    serde_json::from_str::<Text>(raw.get()).ok()?.0
+    serde_json::from_str::<Text<'a>>(raw.get()).ok()?.0
 }
 
-fn id(members: &Members<'_>, name: &str) -> Option<String> {
+fn id<'a>(members: &Members<'a>, name: &str) -> Option<Cow<'a, str>> {
     field::id(text(members, name), name).ok().flatten()
 }

@@ -12,6 +12,7 @@ use super::model::{Body, Event, Resolution, Verdict};
 use super::pieces;
 use super::problem::DecodeProblem;
 use super::resolution::incident;
+use super::surrogate;
 use super::webhook_ids::digest;
 use super::wire::ClosedData;
 
@@ -26,8 +27,10 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
     if !data.json.starts_with('[') {
         return one(frame, organization, data).map(Decoded::Event);
     }
-    let items: Vec<&RawValue> =
-        serde_json::from_str(data.json).map_err(|_| DecodeProblem::at(data.path, "can't be parsed as an array"))?;
+    // A piece's id comes from its conversation, whatever is wrong with the other texts there.
+    let mended = surrogate::replace_lone_surrogates(data.json.as_bytes()).and_then(|json| String::from_utf8(json).ok());
+    let items: Vec<&RawValue> = serde_json::from_str(mended.as_deref().unwrap_or(data.json))
+        .map_err(|_| DecodeProblem::at(data.path, "can't be parsed as an array"))?;
     match items.as_slice() {
         [] => Err(missing(data.path, "a conversation or an array of conversations")),
         [item] => {
@@ -44,7 +47,7 @@ pub(super) fn read(frame: &Frame<'_>) -> Result<Decoded, DecodeProblem> {
 fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Result<Event, DecodeProblem> {
     let path = data.path;
     let given = frame.event_id()?;
-    let wire: ClosedData = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
+    let wire: ClosedData<'_> = field::object(data.json, path)?.ok_or_else(|| missing(path, "an object"))?;
     let timestamp = match &wire.timestamp.0 {
         Some(text) => Some(field::time(text, &format!("{path}.timestamp"))?),
         None => frame.timestamp.instant()?,
@@ -55,7 +58,8 @@ fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Re
         channel: channel(wire.channel.0, path)?,
         incident_id: incident(wire.meta, path)?,
     };
-    let event_id = given.unwrap_or_else(|| digest(organization_id.as_str(), resolution.session_id.as_str(), timestamp));
+    let event_id =
+        given.unwrap_or_else(|| digest(organization_id.as_str(), resolution.session_id.as_str(), timestamp).into());
     Ok(Event {
         key: EventKey { organization_id, event_id: EventId::from(event_id) },
         timestamp,
@@ -64,9 +68,9 @@ fn one(frame: &Frame<'_>, organization_id: OrganizationId, data: Data<'_>) -> Re
 }
 
 /// Reads the result. A status set by a person takes precedence; the AI's status counts only if there is none.
-fn verdict(wire: &ClosedData) -> Verdict {
-    let is_set = |status: &Text| status.0.is_some();
-    let resolved = |status: &Text| {
+fn verdict(wire: &ClosedData<'_>) -> Verdict {
+    let is_set = |status: &Text<'_>| status.0.is_some();
+    let resolved = |status: &Text<'_>| {
         let status = status.0.as_deref().unwrap_or_default();
         status.trim().eq_ignore_ascii_case("resolved")
     };

@@ -10,7 +10,7 @@ pub(super) const NAME: &str = "conversation.closed";
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_8f0e_52a7_4c3b_9a64_d3e0_7b1c_25f8);
 
 /// Derives the event id of a conversation that has none from organization, event, conversation and timestamp.
-/// Ids contain no control characters, so NUL separates them.
+/// Ids contain no NUL, so it separates them.
 pub(super) fn digest(organization: &str, conversation: &str, timestamp: Option<Timestamp>) -> String {
     let timestamp = timestamp.map(|at| at.to_string()).unwrap_or_default();
     named(&[organization, NAME, conversation, &timestamp])

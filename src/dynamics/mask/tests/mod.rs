@@ -20,11 +20,11 @@ fn masked(message: &str) -> String {
 }
 
 fn named(name: &str) -> Event {
-    handoff(|it| it.customer.name = Some(name.to_owned()))
+    handoff(|it| it.customer.name = Some(name.into()))
 }
 
 fn said(text: &str) -> Event {
-    let message = Message { timestamp: None, sender: None, name: None, text: Some(text.to_owned()) };
+    let message = Message { timestamp: None, sender: None, name: None, text: Some(text.into()) };
     handoff(|it| it.transcript = vec![message])
 }
 
@@ -109,7 +109,7 @@ fn parts_of_texts_are_masked_without_quotes_too() {
     ] {
         assert_eq!(masked(message), expected);
     }
-    let short = handoff(|it| it.customer.email = Some("zoe@x.io".to_owned()));
+    let short = handoff(|it| it.customer.email = Some("zoe@x.io".into()));
     assert_eq!(mask("Zoe, the record of queue zoeb", &short), "***, the record of queue zoeb");
     assert_eq!(mask("Bad: First line\n\nSECOND line, sorry", &said("first line\r\nsecond   line")), "Bad: ***, sorry");
 }
@@ -149,12 +149,12 @@ fn names_are_found_as_words_only() {
         assert_eq!(mask(message, &named(name)), message, "{name}");
     }
     // A speaker's name may be a word of Dynamics, the customer's never is.
-    let name = Some("Record".to_owned());
+    let name = Some("Record".into());
     let event = handoff(|it| it.transcript = vec![Message { timestamp: None, sender: None, name, text: None }]);
     assert_eq!(mask("the record is new", &event), "the record is new");
     assert_eq!(mask("the record is new", &named("Anna Record")), "the *** is new");
     assert_eq!(
-        mask("okafor and Sam Okafor", &handoff(|it| it.transcript[0].name = Some("Sam Okafor".to_owned()))),
+        mask("okafor and Sam Okafor", &handoff(|it| it.transcript[0].name = Some("Sam Okafor".into()))),
         "*** and ***"
     );
 }
@@ -185,8 +185,8 @@ fn a_hostile_event_is_compared_in_short_steps() {
     let names = words.iter().map(|word| Message {
         timestamp: None,
         sender: None,
-        name: Some(word.clone()),
-        text: Some(word.clone()),
+        name: Some(word.as_str().into()),
+        text: Some(word.as_str().into()),
     });
     for event in [said(&words.join(" ")), handoff(|it| it.transcript = names.collect())] {
         let mut masking = Masking::new("Bad: w49999x395942081 and w777x6153063", Some(&event));
@@ -210,7 +210,7 @@ proptest! {
 
     #[test]
     fn any_message_is_masked_without_a_panic(message in "\\PC{0,300}", name in prop::option::of("\\PC{0,20}")) {
-        let event = handoff(|it| it.customer.name = name);
+        let event = handoff(|it| it.customer.name = name.map(Into::into));
         let masked = mask(&message, &event);
         prop_assert!(masked.len() <= MESSAGE_LIMIT + '…'.len_utf8());
         prop_assert!(!masked.chars().any(char::is_control));

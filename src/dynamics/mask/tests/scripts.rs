@@ -37,9 +37,9 @@ prop_compose! {
     ) -> (Event, Vec<String>) {
         let email = format!("{}@example.com", email.replace([' ', '\''], "."));
         let event = handoff(|it| {
-            it.customer = Customer { name: Some(name.clone()), email: Some(email.clone()), phone: None };
-            it.summary = Some(summary.clone());
-            it.transcript = vec![Message { timestamp: None, sender: None, name: Some(speaker.clone()), text: Some(said.clone()) }];
+            it.customer = Customer { name: Some(name.as_str().into()), email: Some(email.as_str().into()), phone: None };
+            it.summary = Some(summary.as_str().into());
+            it.transcript = vec![Message { timestamp: None, sender: None, name: Some(speaker.as_str().into()), text: Some(said.as_str().into()) }];
         });
         (event, vec![name, summary, said, speaker, email])
     }

@@ -1,5 +1,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::{LIMITS, envelope, event, event_in, rejection, rejection_in, with};
@@ -127,7 +128,7 @@ fn faults_use_the_field_names_of_the_dialect() {
             let mut envelope = binary(prefix);
             for (name, value) in &mut envelope.headers {
                 if *name == header {
-                    *value = "\u{1}".to_owned();
+                    *value = "\0".to_owned();
                 }
             }
             let rejection = rejection_in(&envelope, &native()["data"]);
@@ -188,7 +189,7 @@ fn a_trace_header_alone_makes_no_cloud_event() {
 
 #[test]
 fn headers_identify_a_broken_body() {
-    let rejection = decode(&binary("cloudEvents:"), b"{", &LIMITS).expect_err("no JSON");
+    let rejection = decode(&binary("cloudEvents:"), &Bytes::from_static(b"{"), &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);
     assert_eq!(rejection.seen.organization_id, Some(OrganizationId::from("org_acme")));
     assert_eq!(rejection.seen.event_id, Some(EventId::from("evt_01JDA7")));
@@ -199,8 +200,8 @@ fn headers_identify_a_broken_body() {
 /// by the publisher.
 #[test]
 fn a_binary_body_that_is_not_json_is_reported_as_such() {
-    let body = b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n";
-    let rejection = decode(&binary("cloudEvents:"), body, &LIMITS).expect_err("no JSON");
+    let body = Bytes::from_static(b"{\"timestamp\": \"a\", \"timestamp\": \"b\", \"x\\ty\": [\"\n");
+    let rejection = decode(&binary("cloudEvents:"), &body, &LIMITS).expect_err("no JSON");
     assert_eq!(rejection.path, None);
     assert!(rejection.problem.contains("the body is not JSON: control character"));
 }
@@ -209,8 +210,8 @@ fn a_binary_body_that_is_not_json_is_reported_as_such() {
 fn a_binary_body_may_be_an_array() {
     let mut envelope = binary("cloudEvents:");
     envelope.headers[2].1 = "conversation.closed".to_owned();
-    let body = b"\n [{\"conversation_id\":\"a\"},{\"conversation_id\":\"b\"}]";
-    let decoded = decode(&envelope, body, &LIMITS).expect("two pieces");
+    let body = Bytes::from_static(b"\n [{\"conversation_id\":\"a\"},{\"conversation_id\":\"b\"}]");
+    let decoded = decode(&envelope, &body, &LIMITS).expect("two pieces");
     let Decoded::Split(pieces) = decoded else {
         panic!("expected pieces, got {decoded:?}");
     };

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde_json::json;
 
 use super::{LIMITS, envelope, event, event_in, handoff, rejection, rejection_in, resolved, text, with};
@@ -60,7 +61,7 @@ fn counts_ids_in_characters() {
         assert!(long.problem.starts_with("256 characters, expected at most 255"));
         let control = rejection(&with(handoff(), pointer, Some(json!("a\0b"))));
         assert_eq!(control.path.as_deref(), Some(path.as_str()));
-        assert!(control.problem.contains("control characters: \"a\\u{0}b\""));
+        assert!(control.problem.contains("U+0000: \"a\\u{0}b\""));
     }
     event(&with(handoff(), "/data/channel", Some(json!("c".repeat(255)))));
     let long = rejection(&with(handoff(), "/data/channel", Some(json!("c".repeat(256)))));
@@ -126,7 +127,7 @@ fn a_rejection_carries_the_readable_ids() {
 #[test]
 fn keeps_the_message_id_of_a_body_that_is_not_json() {
     for body in [&b"\xff\xfe{"[..], b"", b"{", b"{} {}", b"[1]", b"5", b"\"secret\"", b"null"] {
-        let rejection = decode(&envelope(Some("m1")), body, &LIMITS).expect_err("no event");
+        let rejection = decode(&envelope(Some("m1")), &Bytes::from_static(body), &LIMITS).expect_err("no event");
         assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
         assert_eq!(rejection.seen.event_id, Some(EventId::from("m1")));
         assert_eq!(rejection.path, None);
@@ -139,17 +140,17 @@ fn reports_the_position_of_a_json_error() {
     let problem = |body: &str| text(body).expect_err("no event").problem;
     assert!(problem("{\n \"a\": x}").contains("not JSON: expected value at line 2 column 7"));
     assert!(problem("[]").contains("expected a JSON object at the top"));
-    let rejection = decode(&envelope(None), b"{\"a\": \"\xff\"}", &LIMITS).expect_err("no event");
+    let rejection = decode(&envelope(None), &Bytes::from_static(b"{\"a\": \"\xff\"}"), &LIMITS).expect_err("no event");
     assert_eq!(rejection.problem, "the body is not UTF-8: first invalid byte at offset 7");
 }
 
 #[test]
 fn names_size_and_limit() {
     let limits = Limits { max_event_bytes: 10 };
-    let rejection = decode(&envelope(None), b"{\"a\": \"bcd\"}", &limits).expect_err("too large");
+    let rejection = decode(&envelope(None), &Bytes::from_static(b"{\"a\": \"bcd\"}"), &limits).expect_err("too large");
     assert!(rejection.problem.contains("12 bytes") && rejection.problem.contains("(10)"));
     let body = handoff().to_string();
-    let rejection = decode(&envelope(None), body.as_bytes(), &limits).expect_err("too large");
+    let rejection = decode(&envelope(None), &body.clone().into(), &limits).expect_err("too large");
     assert_eq!(
         rejection.problem,
         format!("the body is {} bytes, more than worker.max_event_bytes allows (10)", body.len())
@@ -225,7 +226,7 @@ fn an_amqp_1_0_section_is_named_in_the_error() {
     for (code, name) in [(0x77, "value"), (0x76, "sequence"), (0x75, "data")] {
         let length = u32::try_from(json.len()).expect("short").to_be_bytes();
         let body = [&[0, 0x53, code, 0xb1][..], &length, json.as_bytes()].concat();
-        let rejection = decode(&envelope(Some("m1")), &body, &LIMITS).expect_err("no JSON");
+        let rejection = decode(&envelope(Some("m1")), &body.into(), &LIMITS).expect_err("no JSON");
         assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
         assert!(rejection.problem.starts_with(&format!("the body is an AMQP 1.0 {name} section")), "{rejection:?}");
         assert_eq!(rejection.seen.event_id, Some(EventId::from("m1")));
@@ -233,8 +234,7 @@ fn an_amqp_1_0_section_is_named_in_the_error() {
 }
 
 #[test]
-fn control_characters_are_refused_in_ids_and_channel() {
-    let controls = || ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}');
+fn ids_and_channel_may_have_control_characters_but_no_nul() {
     for (body, pointer) in [
         (handoff(), "/event_id"),
         (handoff(), "/organization_id"),
@@ -242,12 +242,12 @@ fn control_characters_are_refused_in_ids_and_channel() {
         (handoff(), "/data/channel"),
         (resolved(), "/data/channel"),
     ] {
-        for control in controls() {
-            let rejection = rejection(&with(body.clone(), pointer, Some(json!(format!("a{control}b")))));
-            assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
-            assert_eq!(rejection.path.as_deref(), Some(pointer[1..].replace('/', ".").as_str()));
-            let shown = format!("must not contain control characters: \"a{}b\"", control.escape_default());
-            assert!(rejection.problem.ends_with(&shown), "{rejection:?}");
+        let rejection = rejection(&with(body.clone(), pointer, Some(json!("a\0b"))));
+        assert_eq!(rejection.reason, RejectionReason::InvalidEvent);
+        assert_eq!(rejection.path.as_deref(), Some(pointer[1..].replace('/', ".").as_str()));
+        assert!(rejection.problem.ends_with("must not contain U+0000: \"a\\u{0}b\""), "{rejection:?}");
+        for control in ('\u{1}'..='\u{1f}').chain('\u{7f}'..='\u{9f}') {
+            event(&with(body.clone(), pointer, Some(json!(format!("a{control}b")))));
         }
     }
     assert_eq!(event(&with(handoff(), "/data/channel", Some(json!("\tEmail\n")))), event(&handoff()));

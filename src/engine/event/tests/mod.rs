@@ -21,18 +21,18 @@ fn envelope(message_id: Option<&str>) -> Envelope {
 }
 
 fn text(body: &str) -> Result<Decoded, Box<Rejection>> {
-    decode(&envelope(None), body.as_bytes(), &LIMITS)
+    decode(&envelope(None), &body.to_owned().into(), &LIMITS)
 }
 
 fn event_in(envelope: &Envelope, body: &Value) -> Event {
-    match decode(envelope, body.to_string().as_bytes(), &LIMITS) {
+    match decode(envelope, &body.to_string().into(), &LIMITS) {
         Ok(Decoded::Event(event)) => event,
         other => panic!("expected an event of {body}, got {other:?}"),
     }
 }
 
 fn rejection_in(envelope: &Envelope, body: &Value) -> Rejection {
-    match decode(envelope, body.to_string().as_bytes(), &LIMITS) {
+    match decode(envelope, &body.to_string().into(), &LIMITS) {
         Err(rejection) => *rejection,
         other => panic!("expected a rejection of {body}, got {other:?}"),
     }

@@ -20,7 +20,7 @@ fn verdict_of(event: &Event) -> Verdict {
 }
 
 fn pieces_in(envelope: &Envelope, body: &Value) -> Vec<Piece> {
-    match decode(envelope, body.to_string().as_bytes(), &LIMITS) {
+    match decode(envelope, &body.to_string().into(), &LIMITS) {
         Ok(Decoded::Split(pieces)) => pieces,
         other => panic!("expected pieces of {body}, got {other:?}"),
     }
@@ -28,6 +28,20 @@ fn pieces_in(envelope: &Envelope, body: &Value) -> Vec<Piece> {
 
 fn again(piece: &Piece) -> Result<Decoded, Box<Rejection>> {
     decode(&envelope(Some(&piece.message_id)), &piece.body, &LIMITS)
+}
+
+#[test]
+fn a_lone_surrogate_in_an_array_leaves_the_pieces_their_ids() {
+    let body = closed(&json!([
+        { "conversation_id": "c1", "ai_resolution_status": "resolved", "channel": "HALF" },
+        { "conversation_id": "c2", "ai_resolution_status": "resolved" },
+    ]));
+    let body = body.to_string().replace("HALF", "x\\ud83d");
+    let Ok(Decoded::Split(pieces)) = decode(&envelope(Some("m1")), &body.into(), &LIMITS) else {
+        panic!("expected pieces");
+    };
+    assert_eq!(pieces.iter().map(|piece| piece.message_id.as_str()).collect::<Vec<_>>(), ["m1:c1", "m1:c2"]);
+    assert_eq!(event_of(&pieces[0]).channel().expect("a channel").as_str(), "x\u{fffd}");
 }
 
 fn event_of(piece: &Piece) -> Event {

@@ -118,7 +118,7 @@ pub struct Part {
     /// AMQP `message-id`.
     pub message_id: String,
     /// Body.
-    pub body: Vec<u8>,
+    pub body: Bytes,
 }
 
 /// Result of an acknowledgement.

@@ -120,7 +120,7 @@ pub fn render(outcome: &Outcome, key: &EventKey) -> OutcomeEvent {
     }
 }
 
-/// Returns a UUIDv5 of organization, source event id and result. Ids contain no control characters, so NUL
+/// Returns a UUIDv5 of organization, source event id and result. Ids contain no NUL, so it
 /// separates them.
 fn event_id(outcome: &Outcome, key: &EventKey) -> Uuid {
     let name = format!("{}\0{}\0{}", key.organization_id, key.event_id, outcome.status.as_str());

@@ -17,7 +17,7 @@ fn handoffs() -> Vec<(&'static str, Event)> {
     vec![
         ("a customer with an email", handoff(|_| {})),
         ("a customer without an email", handoff(|it| it.customer.email = None)),
-        ("an email that is too long", handoff(|it| it.customer.email = Some("a".repeat(101)))),
+        ("an email that is too long", handoff(|it| it.customer.email = Some("a".repeat(101).into()))),
         ("a chat", handoff(|it| it.channel = Channel::new("web"))),
     ]
 }

@@ -33,21 +33,21 @@ fn contact_unlinked_is_reported_only_without_a_contact() {
 
 #[test]
 fn an_email_over_100_characters_goes_out_unlinked_with_a_warning() {
-    let long = case(settings(), |it| it.customer.email = Some(format!("{}@b.example", "a".repeat(91))));
+    let long = case(settings(), |it| it.customer.email = Some(format!("{}@b.example", "a".repeat(91)).into()));
     let outcomes = outcomes(&long);
     assert!(!outcomes.is_empty());
     for (_, outcome) in outcomes {
         assert_eq!(outcome.warnings[0], Warning::ContactUnlinked);
         assert_eq!(outcome.contact_id, None);
     }
-    let fits = handoff(|it| it.customer.email = Some("a".repeat(100)));
+    let fits = handoff(|it| it.customer.email = Some("a".repeat(100).into()));
     assert_eq!(next(&fits, &settings(), &Memory::default()), Decision::Call(Step::LookUpContact));
 }
 
 #[test]
 fn an_email_over_100_characters_is_refused_where_contact_failure_is_dead_letter() {
     let strict = settings_with(|it| it.contact_failure = ContactFailure::DeadLetter);
-    let event = handoff(|it| it.customer.email = Some("a".repeat(101)));
+    let event = handoff(|it| it.customer.email = Some("a".repeat(101).into()));
     let Decision::Refuse(fault) = next(&event, &strict, &Memory::default()) else { panic!("expected a refusal") };
     assert_eq!(fault.remedy, Remedy::GiveUp);
     assert!(!fault.message.contains("aaa"), "customer text in {}", fault.message);
