@@ -8,7 +8,7 @@ use handoffd_engine::time_input::{TIME_FORMS, parse_time};
 use jiff::{Timestamp, Zoned};
 
 use super::dead_letters::arguments::DeadLettersCommand;
-use crate::config::DEFAULT_PATH;
+use crate::config::{DEFAULT_PATH, OF_COMMANDS};
 use crate::rabbit::topology::BrokerVersion;
 
 /// Transfers OpenCX handoffs and resolutions from RabbitMQ to Microsoft Dynamics 365, exactly once in effect.
@@ -16,7 +16,7 @@ use crate::rabbit::topology::BrokerVersion;
 #[command(name = "handoffd", version, propagate_version = true, max_term_width = 100)]
 pub struct Arguments {
     /// Configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "HANDOFFD_CONFIG", default_value = DEFAULT_PATH)]
+    #[arg(long, global = true, value_name = "FILE", env = OF_COMMANDS, default_value = DEFAULT_PATH)]
     pub config: PathBuf,
     /// Command to run.
     #[command(subcommand)]

@@ -29,10 +29,10 @@ mod workers;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use handoffd_engine::event::Limits;
 
-use crate::config::{Config, EnvironmentVariables};
+use crate::config::{Config, EnvironmentVariables, OF_COMMANDS};
 use crate::organizations::{Organization, load_everything, load_to_run};
 use arguments::{Arguments, Command, ConfigCommand, WorkersCommand};
 use shell::{CommandError, DEGRADED, FAILED, NOTHING_FOUND, USAGE, block_on, print, print_status, print_unescaped};
@@ -40,7 +40,7 @@ use shell::{CommandError, DEGRADED, FAILED, NOTHING_FOUND, USAGE, block_on, prin
 /// Runs the command given on the command line.
 pub fn main() -> ExitCode {
     crate::private_files::restrict_umask();
-    let arguments = Arguments::parse();
+    let arguments = parse();
     let env = EnvironmentVariables::of_process();
     match dispatch(arguments, env) {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,6 +60,15 @@ pub fn main() -> ExitCode {
             ExitCode::from(FAILED)
         }
     }
+}
+
+/// Parses the command line. An empty `HANDOFFD_CONFIG`, as an environment file may set it, counts as unset.
+fn parse() -> Arguments {
+    let mut command = Arguments::command();
+    if std::env::var_os(OF_COMMANDS).is_some_and(|file| file.is_empty()) {
+        command = command.mut_arg("config", |option| option.env(None::<&str>));
+    }
+    Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), CommandError> {

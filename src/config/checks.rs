@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::fault::{ConfigFault, ConfigFaults, FaultPlace};
+use super::fault::{ConfigFault, ConfigFaults};
 use super::model::{Config, KEYS, StoreKind};
 use super::reader::quoted;
 use super::setting::{Layers, Setting};
@@ -28,13 +28,19 @@ struct Checks<'a> {
 }
 
 impl Checks<'_> {
-    /// Records a fault of a value, such as that of `broker.queue`.
+    /// Records a fault of a value that was set, such as that of `broker.queue`.
     fn fault(&mut self, path: &str, expected: impl Into<String>) {
+        self.conflict(path, path, expected);
+    }
+
+    /// Records a fault of a value that contradicts the value of the key `other`. Its place is that of the other value if
+    /// it is a default itself: the defaults contradict each other nowhere, so one of the two was set.
+    fn conflict(&mut self, path: &str, other: &str, expected: impl Into<String>) {
         let setting = self.setting(path);
-        let place = setting.map_or(FaultPlace::Default, |setting| setting.place.clone());
+        let Some(Setting { place, .. }) = setting.or_else(|| self.setting(other)) else { return };
         let secret = KEYS.iter().any(|key| key.kind.is_secret() && format!("{}.{}", key.section, key.name) == path);
         let found = setting.filter(|_| !secret).map(|setting| quoted(&setting.value));
-        self.faults.push(ConfigFault::new(place, path, found, expected));
+        self.faults.push(ConfigFault::new(place.clone(), path, found, expected));
     }
 
     fn setting(&self, path: &str) -> Option<&Setting> {
@@ -62,25 +68,31 @@ fn check_names(config: &Config, checks: &mut Checks<'_>) {
     let broker = &config.broker;
     if broker.queue == broker.dead_letter_queue {
         let expected = "a queue other than broker.queue, to which dead letters would return as events";
-        checks.fault("broker.dead_letter_queue", expected);
+        checks.conflict("broker.dead_letter_queue", "broker.queue", expected);
     }
     if broker.events_exchange == broker.outcomes_exchange {
-        checks.fault("broker.outcomes_exchange", "an exchange other than broker.events_exchange");
+        let expected = "an exchange other than broker.events_exchange";
+        checks.conflict("broker.outcomes_exchange", "broker.events_exchange", expected);
     }
-    let mut others = vec![broker.queue.clone(), broker.dead_letter_queue.clone()];
-    others.push(format!("{}.operator", broker.dead_letter_queue));
+    let operators = format!("{}.operator", broker.dead_letter_queue);
+    let [inbox, dead_letters] = ["broker.queue", "broker.dead_letter_queue"];
+    let mut others = vec![
+        (broker.queue.clone(), inbox),
+        (broker.dead_letter_queue.clone(), dead_letters),
+        (operators, dead_letters),
+    ];
     for delay in &config.retry.delays {
         let queue = format!("{}.{}", broker.retry_queue_prefix, delay.text);
-        if queue == broker.queue || queue == broker.dead_letter_queue {
-            let expected = format!("another prefix, because queue {queue} is already in use");
-            checks.fault("broker.retry_queue_prefix", expected);
+        if let Some((_, other)) = others[..2].iter().find(|(name, _)| *name == queue) {
+            let expected = format!("another prefix, because queue {queue} is already in use ({other})");
+            checks.conflict("broker.retry_queue_prefix", other, expected);
         }
-        others.push(queue);
+        others.push((queue, "broker.retry_queue_prefix"));
     }
     let organizations = format!("{}.", broker.organization_queue_prefix);
-    if let Some(queue) = others.iter().find(|queue| queue.starts_with(&organizations)) {
+    if let Some((queue, other)) = others.iter().find(|(queue, _)| queue.starts_with(&organizations)) {
         let expected = format!("another prefix, because queue {queue} could belong to an organization");
-        checks.fault("broker.organization_queue_prefix", expected);
+        checks.conflict("broker.organization_queue_prefix", other, expected);
     }
 }
 
@@ -109,8 +121,10 @@ fn check_store_url(config: &Config, checks: &mut Checks<'_>) {
         return;
     }
     match &store.url {
-        None => checks
-            .fault("store.url", "a URL such as postgres://user:password@host/db, because store.kind is \"postgres\""),
+        None => {
+            let expected = "a URL such as postgres://user:password@host/db, because store.kind is \"postgres\"";
+            checks.conflict("store.url", "store.kind", expected);
+        }
         Some(url)
             if url.sslmode == SslMode::Disable
                 && !url.is_local

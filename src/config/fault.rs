@@ -39,8 +39,6 @@ pub enum FaultPlace {
     Document,
     /// Environment variable of this name.
     Variable(String),
-    /// Built-in default.
-    Default,
 }
 
 impl ConfigFaults {
@@ -119,7 +117,6 @@ impl fmt::Display for FaultPlace {
             Self::File { path, line: None } => write!(f, "{}", path.display()),
             Self::Document => f.write_str("the document"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
-            Self::Default => f.write_str("default"),
         }
     }
 }

@@ -36,6 +36,7 @@ pub use model::{
 pub use secret::{EnvironmentVariables, ExposedFile};
 pub use show::Effective;
 pub use store_url::{SslMode, StoreUrl};
+pub use variable::OF_COMMANDS;
 
 /// Default path of the configuration file.
 pub const DEFAULT_PATH: &str = "config/handoffd.toml";

@@ -1,7 +1,7 @@
 //! Configuration in force, with the origin of each value.
 
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Value;
 
@@ -20,6 +20,7 @@ pub struct Effective {
     /// Typed configuration.
     pub config: Config,
     layers: Layers,
+    file: PathBuf,
 }
 
 impl Effective {
@@ -31,7 +32,14 @@ impl Effective {
         checks::check(&mut config, &layers, &mut faults);
         let directory = &config.organizations.directory;
         faults.extend(variable::unknown_variables(path, env, &layers, directory));
-        (Self { config, layers }, faults)
+        (Self { config, layers, file: path.to_owned() }, faults)
+    }
+
+    /// Returns the place that sets a key: the configuration file for a default.
+    pub(crate) fn place(&self, section: &str, name: &str) -> FaultPlace {
+        let setting = self.layers.get(section).and_then(|set| set.get(name));
+        let file = || FaultPlace::File { path: self.file.clone(), line: None };
+        setting.map_or_else(file, |setting| setting.place.clone())
     }
 
     /// Finds the files with secrets that every user of the machine can read.

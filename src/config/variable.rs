@@ -12,7 +12,7 @@ use super::suggest::closest;
 
 const PREFIX: &str = "HANDOFFD_";
 /// Variable that replaces the command line's `--config`.
-const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
+pub const OF_COMMANDS: &str = "HANDOFFD_CONFIG";
 /// Variables of the project's scripts and tests: `deploy/broker.sh`, `tests/`.
 const OF_SCRIPTS: [&str; 7] = [
     "HANDOFFD_BROKER_LIFE",
@@ -76,10 +76,21 @@ fn unknown_variable(name: &str) -> ConfigFault {
         let ends = |variable: &&str| variable.split_once("__").is_some_and(|(_, key)| key == typed);
         variables().find(ends)
     };
-    let likely = lone().or_else(|| closest(typed, variables()));
+    // `HANDOFFD_CONFIG_FILE`, `HANDOFFD_CONFIGG`.
+    let of_commands = || Some(OF_COMMANDS.trim_start_matches(PREFIX)).filter(|name| typed.starts_with(name));
+    // `HANDOFFD_LOG` lacks the key, `HANDOFFD_HTTP__PORT` names none of the section.
+    let of_section = || {
+        let section = typed.split("__").next().unwrap_or_default();
+        let keys = variables().filter(|variable| variable.split_once("__").is_some_and(|(known, _)| known == section));
+        keys.map(|key| format!("`{PREFIX}{key}`")).collect::<Vec<_>>().join(", ")
+    };
+    let likely = lone().or_else(of_commands).or_else(|| closest(typed, variables()));
+    let likely = likely.map(|key| format!("did you mean `{PREFIX}{key}`?"));
+    let one_of =
+        || Some(of_section()).filter(|keys| !keys.is_empty()).map(|keys| format!("did you mean one of {keys}?"));
     let (place, found) = (FaultPlace::Variable(name.to_owned()), "a name that matches no configuration key".to_owned());
     ConfigFault {
-        suggestion: likely.map(|key| format!("did you mean `{PREFIX}{key}`?")),
+        suggestion: likely.or_else(one_of),
         ..ConfigFault::new(place, "", found, "HANDOFFD_<SECTION>__<KEY>")
     }
 }
@@ -116,10 +127,16 @@ mod tests {
             ("HANDOFFD_BROKER__ULR", "HANDOFFD_BROKER__URL"),
             ("HANDOFFD_TOKEN", "HANDOFFD_HTTP__TOKEN"),
             ("HANDOFFD_LOGLEVEL", "HANDOFFD_LOG__LEVEL"),
+            ("HANDOFFD_CONFIGG", "HANDOFFD_CONFIG"),
+            ("HANDOFFD_CONFIG_FILE", "HANDOFFD_CONFIG"),
             ("HANDOFFD_MAX_CONCURRENCY", "HANDOFFD_DYNAMICS__MAX_CONCURRENCY"),
         ] {
             assert_eq!(unknown_variable(name).suggestion, Some(format!("did you mean `{likely}`?")), "{name}");
         }
         assert_eq!(unknown_variable("HANDOFFD_COLOUR").suggestion, None);
+        let one_of = |name| unknown_variable(name).suggestion.unwrap();
+        assert_eq!(one_of("HANDOFFD_LOG"), "did you mean one of `HANDOFFD_LOG__FORMAT`, `HANDOFFD_LOG__LEVEL`?");
+        assert!(one_of("HANDOFFD_BROKER").starts_with("did you mean one of `HANDOFFD_BROKER__URL`, "));
+        assert!(one_of("HANDOFFD_HTTP__PORT").starts_with("did you mean one of `HANDOFFD_HTTP__LISTEN`, "));
     }
 }

@@ -14,7 +14,7 @@ pub fn load_everything(
     let (mut effective, mut faults) = Effective::read(path, env);
     // An unreadable file leaves the directory and the allowed addresses unknown.
     if !faults.concern_file(path) {
-        let loaded = read(&effective.config.organizations.directory, &effective.config, env);
+        let loaded = read_directory(&effective, env);
         faults.extend(loaded.faults);
         effective.find_exposed_files();
         return faults.unless_any((effective, loaded.organizations));
@@ -29,10 +29,20 @@ pub fn load_to_run(path: &Path, env: &EnvironmentVariables) -> Result<(Config, L
     if !faults.is_empty() {
         return faults.unless_any((effective.config, Loaded::default()));
     }
-    let mut loaded = read(&effective.config.organizations.directory, &effective.config, env);
+    let mut loaded = read_directory(&effective, env);
     if loaded.listing == DirectoryListing::Failed {
         faults.extend(std::mem::take(&mut loaded.faults));
     }
     effective.find_exposed_files();
     faults.unless_any((effective.config, loaded))
+}
+
+/// Reads the directory. The fault of one that can't be listed is where the directory is named.
+fn read_directory(effective: &Effective, env: &EnvironmentVariables) -> Loaded {
+    let mut loaded = read(&effective.config.organizations.directory, &effective.config, env);
+    if loaded.listing == DirectoryListing::Failed {
+        let place = effective.place("organizations", "directory");
+        loaded.faults.0.iter_mut().for_each(|fault| fault.place = place.clone());
+    }
+    loaded
 }

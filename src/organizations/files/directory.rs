@@ -60,7 +60,7 @@ pub fn read(directory: &Path, config: &Config, env: &EnvironmentVariables) -> Lo
             loaded.faults.push(ConfigFault {
                 place: file(directory),
                 key: "organizations.directory".to_owned(),
-                found: Some(error.to_string()),
+                found: Some(format!("{directory:?}, {error}")),
                 expected: "a readable directory with one file for each organization".to_owned(),
                 suggestion: None,
             });

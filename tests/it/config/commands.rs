@@ -1,5 +1,7 @@
 //! `config check` and `config show`.
 
+use std::process::Command;
+
 use super::site::{ACME, Site};
 
 #[test]
@@ -60,4 +62,13 @@ fn the_default_broker_url_is_masked_too() {
 #[test]
 fn show_with_faults_shows_them() {
     assert!(Site::new("[broker]\nprefetch = 0\n").show(&[]).expect_err("a fault").contains("broker.prefetch"));
+}
+
+#[test]
+fn an_empty_handoffd_config_counts_as_unset() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handoffd"));
+    command.args(["config", "check"]).env("HANDOFFD_CONFIG", "").current_dir(&folder);
+    let error = String::from_utf8(command.output().expect("it runs").stderr).expect("UTF-8");
+    assert!(error.starts_with("config/handoffd.toml: found no such file"), "{error}");
 }

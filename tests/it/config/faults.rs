@@ -1,6 +1,7 @@
 //! Every kind of fault of the configuration file is reported, and all faults are reported at once.
 
-use handoffd::config;
+use handoffd::cli;
+use handoffd::config::{self, EnvironmentVariables};
 
 use super::site::{Site, pairs};
 
@@ -146,7 +147,7 @@ fn every_fault_names_place_key_and_what_was_expected() {
         let error = site.load(&[]).expect_err(text);
         assert!(error.contains(expected), "{text}\n  error: {error}\n  expected: {expected}");
         let file = site.file().display().to_string();
-        assert!(error.lines().all(|line| line.starts_with(&file) || line.starts_with("default: ")), "{error}");
+        assert!(error.lines().all(|line| line.starts_with(&file)), "{error}");
     }
 }
 
@@ -170,6 +171,16 @@ fn variables_are_named() {
         ("HANDOFFD_BROKER_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
         ("HANDOFFD_BROKER_URL", "amqp://", "did you mean `HANDOFFD_BROKER__URL`?"),
         ("HANDOFFD_PREFETCH", "1", "did you mean `HANDOFFD_BROKER__PREFETCH`?"),
+        (
+            "HANDOFFD_STORE__KIND",
+            "postgres",
+            "environment variable HANDOFFD_STORE__KIND: store.url: expected a URL such as",
+        ),
+        (
+            "HANDOFFD_BROKER__EVENTS_EXCHANGE",
+            "opencx.outcomes",
+            "environment variable HANDOFFD_BROKER__EVENTS_EXCHANGE: broker.outcomes_exchange: expected an exchange",
+        ),
         (
             "HANDOFFD_COLOUR",
             "1",
@@ -228,6 +239,18 @@ fn a_missing_file_is_reported_with_advice() {
     let told = config::load(&path, pairs(&[])).expect_err("no such file").to_string();
     let expected = format!("{}: found no such file, expected a configuration file; copy", path.display());
     assert!(told.starts_with(&expected), "{told}");
+}
+
+#[test]
+fn a_missing_directory_is_reported_where_it_is_named() {
+    let site = Site::new("[organizations]\ndirectory = \"/nowhere\"\n");
+    let expected = "organizations.directory: found \"/nowhere\", No such file";
+    let error = cli::config::check(&site.file(), &EnvironmentVariables::default()).expect_err("a fault").to_string();
+    assert!(error.starts_with(&format!("{}:2: {expected}", site.file().display())), "{error}");
+    let variables = pairs(&[("HANDOFFD_ORGANIZATIONS__DIRECTORY", "/nowhere")]).collect();
+    let error = cli::config::check(&site.file(), &variables).expect_err("a fault").to_string();
+    let variable = "environment variable HANDOFFD_ORGANIZATIONS__DIRECTORY: ";
+    assert!(error.starts_with(&format!("{variable}{expected}")), "{error}");
 }
 
 #[test]
