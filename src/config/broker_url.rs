@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Position, Url};
 
+use super::suggest::suggest;
+use super::value::Read;
+
 /// URL of a broker's node. Only [`BrokerUrl::expose`] reveals its password.
 #[derive(Clone)]
 pub struct BrokerUrl(SecretString);
@@ -49,6 +52,27 @@ impl fmt::Debug for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.masked(), f)
     }
+}
+
+/// Options of a broker's URL that its client reads.
+const OPTIONS: [&str; 5] = ["heartbeat", "frame_max", "channel_max", "connection_timeout", "auth_mechanism"];
+/// Values of `auth_mechanism` that the client knows.
+const MECHANISMS: [&str; 5] = ["plain", "amqplain", "external", "anonymous", "rabbit-cr-demo"];
+
+/// Refuses an option that the client would fail on, or ignore because its name is unknown.
+pub(super) fn check_option(name: &str, value: &str) -> Read<()> {
+    let (is_legal, values) = match name {
+        "heartbeat" => (value.parse::<u16>().is_ok(), "a whole number of seconds from 0 to 65535".to_owned()),
+        "frame_max" => (value.parse::<u32>().is_ok(), "a whole number of bytes from 0 to 4294967295".to_owned()),
+        "channel_max" => (value.parse::<u16>().is_ok(), "a whole number from 0 to 65535".to_owned()),
+        "connection_timeout" => (value.parse::<u64>().is_ok(), "a whole number of milliseconds".to_owned()),
+        "auth_mechanism" => (MECHANISMS.contains(&value.to_lowercase().as_str()), MECHANISMS.join(", ")),
+        _ => {
+            let likely = suggest(name, OPTIONS.into_iter()).map(|likely| format!("; {likely}")).unwrap_or_default();
+            return Err(format!("a URL without the option {name:?}; known are {}{likely}", OPTIONS.join(", ")));
+        }
+    };
+    if is_legal { Ok(()) } else { Err(format!("the URL's option {name} to be {values}")) }
 }
 
 /// Replaces the password of a URL by `***`, or the whole URL if its password is ambiguous. Any other text is returned

@@ -1,8 +1,9 @@
 //! Addresses, and the rules for those that receive secrets.
 
+use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::broker_url::BrokerUrl;
+use super::broker_url::{BrokerUrl, check_option};
 use super::value::{self, Read};
 
 /// Addresses that secrets may be sent to.
@@ -110,7 +111,13 @@ fn broker(text: &str) -> Read<BrokerUrl> {
         "amqp" | "amqps" if host.is_empty() => expected("add the host"),
         // A URL of another scheme after a comma, or a trailing comma.
         "amqp" | "amqps" if host.contains(',') => expected("begin each of several URLs with amqp:// or amqps://"),
-        "amqp" | "amqps" if !user_and_password.is_some_and(unescaped) && !has_lone_percent(url.path()) => {
+        "amqp" | "amqps"
+            if !user_and_password.is_some_and(unescaped)
+                && !has_lone_percent(url.path())
+                && percent_decode_str(text).decode_utf8().is_ok()
+                && url.fragment().is_none() =>
+        {
+            url.query_pairs().try_for_each(|(name, value)| check_option(&name, &value))?;
             Ok(BrokerUrl::new(text.to_owned()))
         }
         _ => expected(advice),
@@ -168,6 +175,32 @@ mod tests {
         assert_eq!(masked("ann@example.com"), "ann@example.com");
         assert!(brokers("hidden:x@host").unwrap_err().find("hidden").is_none());
         assert!(brokers("amqp://u:p@host/100%").is_err());
+    }
+
+    #[test]
+    fn options_that_the_client_refuses_or_ignores_are_refused() {
+        let read = |option: &str| brokers(&format!("amqp://user:hidden@h/%2f?{option}"));
+        for option in
+            ["heartbeat=0&frame_max=8192", "channel_max=9&auth_mechanism=EXTERNAL", "connection_timeout=5", ""]
+        {
+            assert!(read(option).is_ok(), "{option}");
+        }
+        for (option, expected) in [
+            ("heartbeat=abc", "the URL's option heartbeat to be a whole number of seconds from 0 to 65535"),
+            ("heartbeat=65536", "option heartbeat"),
+            ("heartbeat", "option heartbeat"),
+            ("frame_max=-1", "option frame_max to be a whole number of bytes"),
+            ("channel_max=1.5", "option channel_max"),
+            ("connection_timeout=5s", "option connection_timeout to be a whole number of milliseconds"),
+            ("heartbeat=5&auth_mechanism=gssapi", "option auth_mechanism to be plain, amqplain, external"),
+            ("heartbeet=5", "without the option \"heartbeet\"; known are heartbeat, frame_max"),
+            ("heartbeet=5", "; did you mean `heartbeat`?"),
+            ("heartbeat=5#x", "percent-encode /, #"),
+        ] {
+            let error = read(option).unwrap_err();
+            assert!(error.contains(expected) && !error.contains("hidden"), "{option}: {error}");
+        }
+        assert!(brokers("amqp://h/%ff").is_err(), "the client expects UTF-8");
     }
 
     #[test]

@@ -30,6 +30,10 @@ const CASES: &[(&str, &str)] = &[
         "[broker]\nurl = \"amqp://u:1/2@host/\"",
         "broker.url: expected a URL such as amqp://user:password@host:5672/%2f, or with amqps://; percent-encode /",
     ),
+    (
+        "[broker]\nurl = \"amqp://u:p@h/%2f?heartbeat=abc\"",
+        ":2: broker.url: expected the URL's option heartbeat to be a whole number of seconds",
+    ),
     ("[broker]\nurl = \"amqp://u:p#q@host/\"", "percent-encode /, #, ?, @ and % in user"),
     ("[broker]\nurl = \"amqp://u:1?q@host/\"", "percent-encode /, #, ?, @ and % in user"),
     (
