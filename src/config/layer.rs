@@ -60,19 +60,33 @@ fn value_of(key: &ConfigKey, text: &str) -> Value {
     let plain = || Value::from(text);
     let split = || text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect();
     match key.kind {
-        ValueKind::Text => plain(),
         ValueKind::Number => text.trim().parse().map_or_else(|_| plain(), Value::Integer),
         ValueKind::Switch => text.trim().parse().map_or_else(|_| plain(), Value::Boolean),
-        ValueKind::Secret => toml_value(text).filter(Value::is_table).unwrap_or_else(plain),
+        // Text that begins like a table may be one with a mistake, so it is never the secret itself.
+        ValueKind::Secret if text.trim_start().starts_with('{') => secret_table(text),
+        ValueKind::Text | ValueKind::Secret => plain(),
         ValueKind::Secrets => toml_value(text).unwrap_or_else(plain),
-        ValueKind::List => toml_value(text).filter(Value::is_array).unwrap_or_else(|| Value::Array(split())),
+        ValueKind::List if text.trim_start().starts_with('[') => toml_value(text).unwrap_or_else(plain),
+        ValueKind::List => Value::Array(split()),
     }
 }
 
-/// Parses a TOML table or array.
+/// Parses a table or array, of TOML or JSON.
 fn toml_value(text: &str) -> Option<Value> {
-    let mut table: toml::Table = toml::from_str(&format!("it = {}", text.trim())).ok()?;
-    table.remove("it").filter(|value| table.is_empty() && (value.is_table() || value.is_array()))
+    let toml = || {
+        let mut table: toml::Table = toml::from_str(&format!("it = {}", text.trim())).ok()?;
+        table.remove("it").filter(|_| table.is_empty())
+    };
+    let value = toml().or_else(|| serde_json::from_str(text).ok());
+    value.filter(|value| value.is_table() || value.is_array())
+}
+
+/// Parses the table of a secret. Of any other text, which may be the secret, nothing remains for a fault to show.
+fn secret_table(text: &str) -> Value {
+    let is_place = |value: &Value| {
+        value.as_table().is_some_and(|table| table.keys().all(|key| matches!(key.as_str(), "env" | "file")))
+    };
+    toml_value(text).filter(is_place).unwrap_or_else(|| Value::Table(toml::Table::new()))
 }
 
 fn unknown_section(place: FaultPlace, section: String, value: &Value) -> ConfigFault {

@@ -50,7 +50,11 @@ pub(super) fn resolve(value: &Value, env: &EnvironmentVariables) -> Result<Strin
             Some(Reference::File(path)) => from_file(Path::new(path)),
             None => {
                 let keys: Vec<&str> = table.keys().map(String::as_str).collect();
-                Err((format!("a table with the keys [{}]", keys.join(", ")), FORM.to_owned()))
+                let found = match keys[..] {
+                    [] => "a table with neither env nor file".to_owned(),
+                    _ => format!("a table with the keys [{}]", keys.join(", ")),
+                };
+                Err((found, FORM.to_owned()))
             }
         },
         other => Err((format!("a value of type {}", other.type_str()), FORM.to_owned())),

@@ -192,6 +192,11 @@ fn variables_are_named() {
         ),
         ("HANDOFFD_PORTS", "1", "HANDOFFD_PORTS: found a name that matches no configuration key"),
         ("HANDOFFD_LOG__FORMAT", "a\nb", "log.format: found \"a\\nb\", expected"),
+        ("HANDOFFD_BROKER__BINDINGS", "[\"a.#\"", "broker.bindings: found "),
+        ("HANDOFFD_RETRY__DELAYS", "[5s", "retry.delays: found \"[5s\", expected a list"),
+        ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\"", "http.token: found a table with neither env nor file"),
+        ("HANDOFFD_HTTP__TOKEN", "{s3cret=1}", "http.token: found a table with neither env nor file"),
+        ("HANDOFFD_HTTP__TOKEN", "{\"env\": \"NOT_SET\"}", "but NOT_SET is not set"),
         ("HANDOFFD_HTTP__TOKEN", "{ env = \"NOT_SET\" }", "but NOT_SET is not set"),
     ] {
         let error = Site::new("").load(&[(name, value)]).expect_err(name);
