@@ -46,6 +46,11 @@ impl Reader<'_> {
         self.recorded(name, |value, _| parse(value).map_err(|expected| (Some(quoted(value)), expected)))
     }
 
+    /// Reads a required value in whose place a secret may have been pasted, so that a fault gives only its length.
+    pub(crate) fn required_unquoted<T>(&mut self, name: &str, parse: impl Fn(&Value) -> Read<T>) -> Option<T> {
+        self.recorded(name, |value, _| parse(value).map_err(|expected| (Some(described(value)), expected)))
+    }
+
     /// Reads a secret that has a default.
     pub(crate) fn secret<T>(&mut self, name: &str, parse: impl Fn(&str) -> Read<T>) -> T {
         self.required_secret(name, &parse).unwrap_or_else(|| self.parsed_default(name, parse))
@@ -122,6 +127,14 @@ fn resolved<T>(value: &Value, env: &EnvironmentVariables, parse: impl Fn(&str) -
     let text = secret::resolve(value, env).map_err(|(found, expected)| (Some(found), expected))?;
     // The text is a secret; the place where it was found is none.
     parse(&text).map_err(|expected| (secret::secret_place(value), expected))
+}
+
+/// Describes a value that could be a secret.
+fn described(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("a text of {} characters", text.chars().count()),
+        other => format!("a value of type {}", other.type_str()),
+    }
 }
 
 /// Quotes a value for a fault.

@@ -110,6 +110,12 @@ fn reference(table: &toml::Table) -> Option<Reference<'_>> {
 
 fn from_variable(name: &str, env: &EnvironmentVariables) -> Result<String, (String, String)> {
     let problem = |what: &str| {
+        if !is_name(name) {
+            // It may be the secret itself, pasted here.
+            let found =
+                format!("{{ env = … }} with {} characters that are no name of a variable", name.chars().count());
+            return Err((found, "the name of an environment variable: letters, digits and underscores".to_owned()));
+        }
         let found = format!("{{ env = {name:?} }} but {name} is {what}");
         Err((found, format!("the secret in environment variable {name}")))
     };
@@ -118,6 +124,12 @@ fn from_variable(name: &str, env: &EnvironmentVariables) -> Result<String, (Stri
         Some(text) if text.is_empty() => problem("empty"),
         Some(text) => Ok(text.clone()),
     }
+}
+
+/// Reports whether a text can be the name of an environment variable.
+fn is_name(text: &str) -> bool {
+    !text.starts_with(|first: char| first.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn from_file(path: &Path) -> Result<String, (String, String)> {

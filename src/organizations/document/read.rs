@@ -71,8 +71,8 @@ pub(in crate::organizations) fn read_document(
 }
 
 fn credentials(reader: &mut Reader<'_>, source: &Origin) -> Option<Credentials> {
-    let tenant_id = reader.required("tenant_id", tenant);
-    let client_id = reader.required("client_id", guid);
+    let tenant_id = reader.required_unquoted("tenant_id", tenant);
+    let client_id = reader.required_unquoted("client_id", guid);
     let credential = credential::credential(reader, source);
     Some(Credentials { tenant_id: tenant_id?, client_id: client_id?.to_string(), credential: credential? })
 }

@@ -142,6 +142,10 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("[broker]\nqueue = \"a\"\nqueue = \"b\"", ":3: found duplicate key"),
     ("[broker\n", ":1: found "),
+    (
+        "[http]\ntoken = { env = \"amqp://u:p@h\" }",
+        "found { env = … } with 12 characters that are no name of a variable",
+    ),
 ];
 
 #[test]
@@ -238,6 +242,10 @@ fn no_fault_reveals_a_secret() {
                 environment_url = \"https://user:hidden@acme.crm.dynamics.com\"\n";
     site.organization("a.toml", acme);
     site.organization("b.toml", "client_secret = \"hidden\nx");
+    site.organization(
+        "c.toml",
+        "client_id = \"hidden\"\ntenant_id = \"hidden\"\nclient_secret = { env = \"hidden!\" }\n",
+    );
     let error = site.check(&[("HANDOFFD_HTTP__TOKE", "hidden")]).expect_err("faults");
     assert!(!error.contains("hidden") && !error.contains("hid den"), "{error}");
 }

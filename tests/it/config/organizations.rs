@@ -107,10 +107,10 @@ fn every_fault_names_file_key_and_what_was_expected() {
         ("environment_url = \"https://127.0.0.1\"", "other hosts and ports only with"),
         (
             "tenant_id = \"common\"",
-            "tenant_id: found \"common\", expected the directory's GUID or one of its verified domains",
+            "tenant_id: found a text of 6 characters, expected the directory's GUID or one of its verified domains",
         ),
         ("tenant_id = \"../x.y\"", "expected the directory's GUID"),
-        ("client_id = \"app\"", "client_id: found \"app\", expected a GUID"),
+        ("client_id = \"app\"", "client_id: found a text of 3 characters, expected a GUID"),
         ("client_secret = \" \"", "client_secret: expected the client secret's value"),
         ("client_secret = { env = \"NOT_SET\" }", "but NOT_SET is not set"),
         ("default_priority = 5", "default_priority: found 5, expected a whole number from 1 to 4"),
