@@ -99,7 +99,14 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<TomlDocument, ConfigFault
 fn invalid(path: &Path, text: &str, error: &toml::de::Error) -> ConfigFault {
     let line = error.span().map(|span| line_of(text, span.start));
     let place = FaultPlace::File { path: path.to_owned(), line };
-    ConfigFault::new(place, "", error.message().replace('\n', ", "), "valid TOML")
+    let message = error.message().replace('\n', ", ");
+    match message.split_once(", expected ").unwrap_or((&message, "valid TOML")) {
+        // An unquoted word that begins like `inf` or `nan` is taken for a number.
+        ("string values must be quoted", _) | ("invalid float", "`inf`" | "`nan`") => {
+            ConfigFault::new(place, "", "a text without quotes".to_owned(), "\"…\"")
+        }
+        (found, expected) => ConfigFault::new(place, "", found.to_owned(), expected),
+    }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -142,6 +142,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     ("[broker]\nqueue = \"a\"\nqueue = \"b\"", ":3: found duplicate key"),
     ("[broker\n", ":1: found "),
+    ("[log]\nlevel = info\n[http]\ntoken = x\n", ":2: found a text without quotes, expected \"…\""),
     (
         "[http]\ntoken = { env = \"amqp://u:p@h\" }",
         "found { env = … } with 12 characters that are no name of a variable",
