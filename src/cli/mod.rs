@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     crate::private_files::restrict_umask();
     let arguments = parse();
     let env = EnvironmentVariables::of_process();
-    match dispatch(arguments, env) {
+    let status = match dispatch(arguments, env) {
         Ok(()) => ExitCode::SUCCESS,
         Err(CommandError::Configuration(faults)) => {
             print_status(faults);
@@ -57,6 +57,13 @@ pub fn main() -> ExitCode {
         Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
         Err(CommandError::Failed(problem)) => {
             print_status(format_args!("error: {problem:#}"));
+            ExitCode::from(FAILED)
+        }
+    };
+    match shell::unwritten() {
+        None => status,
+        Some(problem) => {
+            print_status(format_args!("error: cannot write to standard output: {problem}"));
             ExitCode::from(FAILED)
         }
     }

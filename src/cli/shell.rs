@@ -1,7 +1,8 @@
 //! Shell of every command: why it failed, its runtime, its standard output.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,6 +21,9 @@ pub(super) const NOTHING_FOUND: u8 = 3;
 pub(super) const DEGRADED: u8 = 4;
 /// Longest time a finished process waits for calls that can't be cancelled.
 const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// First failure of [`print_unescaped`].
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Reason for which a command was not carried out.
 pub(super) enum CommandError {
@@ -76,29 +80,41 @@ pub(super) fn print(text: &str) {
 
 /// Prints this program's own text for another program, such as a shell script.
 ///
-/// A reader that has closed the pipe (`| head`) is not an error.
+/// A reader that has closed the pipe (`| head`) is not an error. Any other failure does not stop the command, which may be
+/// changing something; its exit status shows it.
 pub(super) fn print_unescaped(text: &str) {
-    _ = std::io::stdout().lock().write_all(text.as_bytes());
+    let mut output = io::stdout().lock();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        _ = UNWRITTEN.set(error);
+    }
+}
+
+/// Returns the first failure to write what was printed.
+pub(super) fn unwritten() -> Option<&'static io::Error> {
+    UNWRITTEN.get()
 }
 
 /// Returns standard output, for data of another program that must be complete.
-pub(super) fn standard_output() -> std::io::Stdout {
-    std::io::stdout()
+pub(super) fn standard_output() -> io::Stdout {
+    io::stdout()
 }
 
 /// Prints a line on standard error, with hidden characters escaped. A closed standard error is not an error.
 pub(super) fn print_status(text: impl Display) {
     let line = format!("{}\n", visible_lines(&text.to_string()));
-    _ = std::io::stderr().lock().write_all(line.as_bytes());
+    _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// Asks a question on the terminal. Returns true if the answer is yes, or if there is no terminal and so nobody to ask.
 pub(super) fn confirmed(question: &str) -> bool {
-    let input = std::io::stdin();
+    let input = io::stdin();
     if !input.is_terminal() {
         return true;
     }
-    _ = std::io::stderr().lock().write_all(format!("{} [y/N] ", visible_lines(question)).as_bytes());
+    _ = io::stderr().lock().write_all(format!("{} [y/N] ", visible_lines(question)).as_bytes());
     let mut answer = String::new();
     _ = input.read_line(&mut answer);
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")

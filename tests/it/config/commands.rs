@@ -72,3 +72,13 @@ fn an_empty_handoffd_config_counts_as_unset() {
     let error = String::from_utf8(command.output().expect("it runs").stderr).expect("UTF-8");
     assert!(error.starts_with("config/handoffd.toml: found no such file"), "{error}");
 }
+
+#[test]
+fn output_that_can_not_be_written_is_a_failure() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a device");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handoffd"));
+    let output = command.args(["schema"]).stdout(full).output().expect("it runs");
+    let error = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.starts_with("error: cannot write to standard output: No space left"), "{error}");
+}
