@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
         Err(CommandError::Degraded) => ExitCode::from(DEGRADED),
         Err(CommandError::AlreadyReported) => ExitCode::from(FAILED),
         Err(CommandError::Failed(problem)) => {
-            print_status(format_args!("error: {problem:#}"));
+            print_status(format_args!("error: {}", shell::with_causes(&problem)));
             ExitCode::from(FAILED)
         }
     };

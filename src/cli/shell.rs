@@ -108,6 +108,12 @@ pub(super) fn print_status(text: impl Display) {
     _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
+/// Describes an error with its causes, each once: a message may hold its cause already.
+pub(super) fn with_causes(problem: &anyhow::Error) -> String {
+    let add = |text: String, cause: String| if text.contains(&cause) { text } else { format!("{text}: {cause}") };
+    problem.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
+}
+
 /// Asks a question on the terminal. Returns true if the answer is yes, or if there is no terminal and so nobody to ask.
 pub(super) fn confirmed(question: &str) -> bool {
     let input = io::stdin();
@@ -123,4 +129,22 @@ pub(super) fn confirmed(question: &str) -> bool {
 /// Formats a value as indented JSON, with hidden characters escaped.
 pub(super) fn pretty(value: &impl Serialize) -> Result<String> {
     Ok(visible_json(&serde_json::to_string_pretty(value)?).to_string() + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::api::HttpError;
+
+    #[test]
+    fn a_cause_is_described_once() {
+        let source = io::Error::from(ErrorKind::AddrInUse);
+        let bind = HttpError::Bind { key: "http.listen", address: "127.0.0.1:1".parse().unwrap(), source };
+        let text = with_causes(&anyhow::Error::from(bind).context("cannot start"));
+        assert_eq!(
+            text,
+            "cannot start: cannot listen on 127.0.0.1:1 (http.listen): address in use; stop the process that uses it, or \
+             choose another address or port"
+        );
+    }
 }
