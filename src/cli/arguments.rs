@@ -217,7 +217,7 @@ pub enum StoreCommand {
 pub enum OutcomesCommand {
     /// List outcomes, newest first.
     List(OutcomesList),
-    /// Show one outcome with its full history.
+    /// Show one outcome with its full history. Exit status 3 if there is none.
     Show {
         /// Event id, organization/event id, session id, incident id, ticket number or chat id.
         key: String,

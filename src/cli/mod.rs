@@ -105,7 +105,7 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
         }
         Command::Outcomes(command) => {
             let config = crate::config::load(path, env.pairs())?;
-            print(&block_on(outcomes::outcomes(&config, &command))?);
+            print(&block_on(async { Ok(outcomes::outcomes(&config, &command).await) })??);
         }
         Command::DeadLetters(command) => {
             let config = crate::config::load(path, env.pairs())?;

@@ -12,7 +12,7 @@ use url::form_urlencoded;
 
 use super::arguments::{OutcomesCommand, OutcomesList, StatusName};
 use super::remote::Remote;
-use super::shell::pretty;
+use super::shell::{CommandError, pretty, print_status};
 use super::table::{cell, line, table};
 use crate::admin::api::outcomes::{self as answers, EventReport};
 use crate::app;
@@ -22,10 +22,10 @@ use crate::config::{Config, StoreKind};
 const PAGE: usize = 500;
 
 /// Runs a subcommand of `outcomes` and returns the text to print.
-pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String> {
+pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String, CommandError> {
     let source = OutcomeSource::find(config).await?;
     let text = match command {
-        OutcomesCommand::List(options) => list(&source, options).await,
+        OutcomesCommand::List(options) => list(&source, options).await.map_err(CommandError::from),
         OutcomesCommand::Show { key, json } => show(&source, key, *json).await,
     };
     source.close().await;
@@ -150,22 +150,23 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
 }
 
 /// Shows the outcomes that a key identifies, which can be any id of an event, and what is known of events without one.
-async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String> {
+async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String, CommandError> {
     let mut found = Vec::new();
     for (organization, event_id) in names(source, key).await? {
         found.extend(source.one(&organization, &event_id).await?);
     }
     if found.is_empty() {
-        bail!(
+        print_status(format_args!(
             "no outcome found for {key:?}; enter the complete event id, organization/event id, session id, incident id, \
                ticket number or chat id; `handoffd why` finds events that no worker has begun too"
-        );
+        ));
+        return Err(CommandError::NothingFound);
     }
     if !json {
         return Ok(found.iter().map(story).collect::<Vec<_>>().join("\n"));
     }
     let value = if found.len() == 1 { found.remove(0) } else { Value::Array(found) };
-    pretty(&value)
+    Ok(pretty(&value)?)
 }
 
 async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)>> {

@@ -138,7 +138,7 @@ async fn outcomes_are_shown_with_and_without_a_running_worker() {
     }
     assert!(run(&rig, &["outcomes", "list"]).await.contains(mail.id()));
     assert!(run(&rig, &["outcomes", "show", mail.id()]).await.contains("post_incident"));
-    assert_eq!(rig.worker().command(&["outcomes", "show", "evt_nobody"]).await.status.code(), Some(1));
+    assert_eq!(rig.worker().command(&["outcomes", "show", "evt_nobody"]).await.status.code(), Some(3));
     for (option, value) in
         [("--after", "yesterday"), ("--before", "2026-11-32"), ("--incident", "CAS-1"), ("--chat", "1")]
     {
