@@ -103,6 +103,7 @@ pub struct Publish {
 pub struct Why {
     /// Event id, organization/event id, session id, incident id, ticket number, chat id, or a request id of Dynamics; or
     /// the first four or more characters of one.
+    #[arg(value_parser = filled)]
     pub id: String,
     /// Print JSON.
     #[arg(long)]
@@ -116,7 +117,7 @@ pub struct Topology {
     #[arg(long, value_name = "VERSION", value_parser = broker_version)]
     pub broker_version: Option<BrokerVersion>,
     /// Virtual host. [default: the one in `broker.url`]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = filled)]
     pub vhost: Option<String>,
 }
 
@@ -151,6 +152,7 @@ pub enum OrgCommand {
     /// properties. Writes nothing to Dynamics. Exit status 1 if a check fails.
     Test {
         /// Organization id.
+        #[arg(value_parser = filled)]
         id: String,
         /// Print JSON.
         #[arg(long)]
@@ -167,6 +169,7 @@ pub enum OrgCommand {
     /// Hold an organization's events until it is resumed, also across restarts. Needs a running worker.
     Pause {
         /// Organization id.
+        #[arg(value_parser = filled)]
         id: String,
         /// Print JSON.
         #[arg(long)]
@@ -175,6 +178,7 @@ pub enum OrgCommand {
     /// End a pause. Needs a running worker.
     Resume {
         /// Organization id.
+        #[arg(value_parser = filled)]
         id: String,
         /// Print JSON.
         #[arg(long)]
@@ -220,6 +224,7 @@ pub enum OutcomesCommand {
     /// Show one outcome with its full history. Exit status 3 if there is none.
     Show {
         /// Event id, organization/event id, session id, incident id, ticket number or chat id.
+        #[arg(value_parser = filled)]
         key: String,
         /// Print JSON.
         #[arg(long)]
@@ -231,19 +236,19 @@ pub enum OutcomesCommand {
 #[derive(Clone, Default, Debug, Args)]
 pub struct OutcomesList {
     /// Filter by organization.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = filled)]
     pub organization: Option<String>,
     /// Filter by session.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = filled)]
     pub session: Option<String>,
     /// Filter by event id.
-    #[arg(long, value_name = "ID", alias = "event-id", alias = "id")]
+    #[arg(long, value_name = "ID", alias = "event-id", alias = "id", value_parser = filled)]
     pub event: Option<String>,
     /// Filter by the incident that the event created or closed.
     #[arg(long, value_name = "GUID", alias = "incident-id", value_parser = guid)]
     pub incident: Option<String>,
     /// Filter by the ticket number of the incident that the event created or closed.
-    #[arg(long, value_name = "NUMBER", alias = "ticket-number")]
+    #[arg(long, value_name = "NUMBER", alias = "ticket-number", value_parser = filled)]
     pub ticket: Option<String>,
     /// Filter by the live work item that the event created.
     #[arg(long, value_name = "GUID", alias = "chat-id", value_parser = guid)]
@@ -277,6 +282,11 @@ pub enum StatusName {
     Failed,
 }
 
+/// Refuses a blank text: most often it is a variable that is not set.
+fn filled(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("expected a value, found a blank one") } else { Ok(text.to_owned()) }
+}
+
 fn time(text: &str) -> Result<Timestamp, String> {
     parse_time(text, &Zoned::now()).ok_or_else(|| format!("expected {TIME_FORMS}"))
 }
@@ -287,4 +297,34 @@ fn broker_version(text: &str) -> Result<BrokerVersion, &'static str> {
 
 fn guid(text: &str) -> Result<String, &'static str> {
     text.parse::<uuid::Uuid>().map(|_| text.to_owned()).map_err(|_| "expected a GUID")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blank_argument_is_a_usage_error() {
+        for words in [
+            "why X",
+            "outcomes show X",
+            "outcomes list --session X",
+            "outcomes list --organization X",
+            "outcomes list --event X",
+            "outcomes list --ticket X",
+            "org test X",
+            "org pause X",
+            "org resume X",
+            "topology --vhost X",
+        ] {
+            let parse = |value: &str| {
+                let words = words.split(' ').map(|word| if word == "X" { value } else { word });
+                Arguments::try_parse_from(["handoffd"].into_iter().chain(words))
+            };
+            parse(" x ").unwrap();
+            for blank in ["", " \t"] {
+                assert_eq!(parse(blank).unwrap_err().exit_code(), 2, "{words}");
+            }
+        }
+    }
 }
