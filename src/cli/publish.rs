@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use handoffd_engine::event::Channel;
 use handoffd_engine::ports::bus::Announced;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::IgnoredAny;
@@ -170,6 +171,7 @@ fn event(body: &[u8]) -> EventToPublish {
 fn routing_key(fields: &Map<String, Value>) -> String {
     let named = fields.get("event").or_else(|| fields.get("type")).and_then(Value::as_str);
     let channel = fields.get("data").and_then(|data| data.get("channel")?.as_str()).unwrap_or("unknown");
+    let channel = Channel::new(channel);
     match named.unwrap_or_default() {
         "conversation.closed" => "conversation.closed".to_owned(),
         "session.resolved" => format!("session.resolved.{channel}"),
@@ -205,6 +207,18 @@ mod tests {
         let (_, closed) = again(closed, round);
         assert_eq!(closed["data"][0]["conversation_id"], first["data"]["session_id"], "it resolves the same session");
         assert_ne!(closed["data"][1]["conversation_id"], first["data"]["session_id"]);
+    }
+
+    #[test]
+    fn the_channel_of_a_routing_key_is_the_workers() {
+        for (body, key) in [
+            (r#"{"event":"session.handoff","data":{"channel":" WhatsApp "}}"#, "session.handoff.whatsapp"),
+            (r#"{"event":"session.resolved","data":{"channel":"Web"}}"#, "session.resolved.web"),
+            (r#"{"event":"session.handoff"}"#, "session.handoff.unknown"),
+            ("[]", "session.handoff.unknown"),
+        ] {
+            assert_eq!(event(body.as_bytes()).routing_key, key, "{body}");
+        }
     }
 
     #[test]
