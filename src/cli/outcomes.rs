@@ -151,9 +151,9 @@ fn query(options: &OutcomesList, limit: usize, cursor: &str) -> String {
 
 /// Shows the outcomes that a key identifies, which can be any id of an event, and what is known of events without one.
 async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String, CommandError> {
-    let mut found = Vec::new();
-    for (organization, event_id) in names(source, key).await? {
-        found.extend(source.one(&organization, &event_id).await?);
+    let mut found = known(source, key).await?;
+    if found.is_empty() && key != key.trim() {
+        found = known(source, key.trim()).await?;
     }
     if found.is_empty() {
         print_status(format_args!(
@@ -167,6 +167,14 @@ async fn show(source: &OutcomeSource, key: &str, json: bool) -> Result<String, C
     }
     let value = if found.len() == 1 { found.remove(0) } else { Value::Array(found) };
     Ok(pretty(&value)?)
+}
+
+async fn known(source: &OutcomeSource, key: &str) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for (organization, event_id) in names(source, key).await? {
+        found.extend(source.one(&organization, &event_id).await?);
+    }
+    Ok(found)
 }
 
 async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)>> {

@@ -27,7 +27,7 @@ use crate::rabbit::RabbitDeadLetterQueue;
 
 /// Runs `why` and prints the answer.
 pub(super) fn why(config: &Config, options: &Why) -> Result<(), CommandError> {
-    let Inquiry { answer, is_blind } = block_on(inquire(config, options.id.trim()))?;
+    let Inquiry { answer, is_blind } = block_on(inquire(config, &options.id))?;
     let found = answer["found"].as_array().cloned().unwrap_or_default();
     if options.json {
         print(&pretty(&answer)?);

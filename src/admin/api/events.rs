@@ -192,7 +192,7 @@ async fn why(
     State(parts): State<Arc<ApiState>>,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<WhyAnswer>, Problem> {
-    let id = path?.0.trim().to_owned();
+    let Path(id) = path?;
     let found = parts.find_events(&id).await.map_err(|error| unreadable(&error))?;
     Ok(Json(WhyAnswer::new(id, found)))
 }
@@ -255,8 +255,8 @@ impl EventListQuery {
         let filter = &mut self.filter;
         match name {
             "state" => filter.state = Some(state(&value)?),
-            "organization" => filter.organization = Some(value.into()),
-            "session" => filter.session = Some(value.into()),
+            "organization" => filter.organization = Some(value.trim().into()),
+            "session" => filter.session = Some(value.trim().into()),
             "id" => self.id = Some(value),
             "after" => filter.after = Some(time(name, &value)?),
             "before" => filter.before = Some(time(name, &value)?),

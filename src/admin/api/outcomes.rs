@@ -102,10 +102,18 @@ async fn show(
 /// Returns the response of `GET /api/v1/outcomes?<query>`; the command line uses it while no worker runs.
 pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
     let query = OutcomeQuery::parse(query)?;
-    let page = store.outcomes(&query.filter, query.cursor.as_ref(), query.limit).await.map_err(|error| away(&error))?;
-    let shown = page.found.iter().filter_map(|found| view(&found.key, &found.record, WithHistory::No));
+    let page = async |query: &OutcomeQuery| {
+        store.outcomes(&query.filter, query.cursor.as_ref(), query.limit).await.map_err(|error| away(&error))
+    };
+    let mut found = page(&query).await?;
+    if found.found.is_empty()
+        && let Some(trimmed) = query.trimmed()
+    {
+        found = page(&trimmed).await?;
+    }
+    let shown = found.found.iter().filter_map(|found| view(&found.key, &found.record, WithHistory::No));
     let outcomes: Vec<Value> = shown.collect();
-    let next = page.next.map(|cursor| cursor.0);
+    let next = found.next.map(|cursor| cursor.0);
     Ok(json!({ "outcomes": outcomes, "next": next }))
 }
 

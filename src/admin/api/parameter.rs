@@ -73,7 +73,9 @@ pub(super) fn read(query: &str, known: &[Parameter]) -> Result<Vec<(&'static str
         }
         seen.push(parameter.name);
         if !value.trim().is_empty() {
-            found.push((parameter.name, value.trim().to_owned()));
+            // An id may have white space around it.
+            let value = if parameter.kind == ParameterType::Text { &value } else { value.trim() };
+            found.push((parameter.name, value.to_owned()));
         }
     }
     Ok(found)

@@ -48,6 +48,18 @@ impl OutcomeQuery {
         Ok(query)
     }
 
+    /// Returns the query without the white space around its ids, if there is any.
+    pub(super) fn trimmed(&self) -> Option<Self> {
+        let mut query = self.clone();
+        let filter = &mut query.filter;
+        filter.session = filter.session.take().map(|id| id.as_str().trim().into());
+        filter.organization = filter.organization.take().map(|id| id.as_str().trim().into());
+        for id in [&mut filter.event_id, &mut filter.ticket_number] {
+            *id = id.take().map(|id| id.trim().to_owned());
+        }
+        (query != *self).then_some(query)
+    }
+
     fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
         let filter = &mut self.filter;
         match name {

@@ -72,11 +72,17 @@ pub struct FoundEvent {
 type Known = BTreeMap<EventKey, (Option<Record>, Option<TrackedEvent>)>;
 
 /// Finds events by an id of any kind: event, `organization/event`, session, incident, ticket number, live work item, or a
-/// request id of Dynamics. Without an exact match, by its beginning.
+/// request id of Dynamics. Without an exact match, by its beginning. Without a match at all, by the id without the white
+/// space around it, which an id may have but is more often a slip.
 ///
 /// # Errors
 /// If the store can't be read.
 pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreError> {
+    let found = find_as_given(sources, id).await?;
+    if found.events.is_empty() && id != id.trim() { find_as_given(sources, id.trim()).await } else { Ok(found) }
+}
+
+async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreError> {
     let mut found = Found::default();
     let mut known = exactly(sources, id).await?;
     if known.is_empty() && id.chars().count() >= SHORTEST {

@@ -256,6 +256,32 @@ async fn exact_ids_are_found_before_beginnings_and_dead_letters_last() {
     }
 }
 
+/// Some publishers' ids have white space around them; around a typed id it is a slip.
+#[tokio::test]
+async fn white_space_around_an_id_is_part_of_it_if_an_event_has_it() {
+    let (all, letters, names) = (stocked().await, Letters::default(), names());
+    let (outcome, session_id) = (ended(Status::Succeeded, None, 9), Some(" ses pad ".into()));
+    let padded = Record { session_id, ..record(Phase::Finished(outcome)) };
+    all.0.persist(vec![Change::Record(key(" evt pad "), Box::new(padded))]).await.unwrap();
+    let sources = sources(&all, &letters, &names);
+    for (id, expected) in [
+        (" ses pad ", " evt pad "),
+        (" evt pad ", " evt pad "),
+        ("org/ evt pad ", " evt pad "),
+        (" evt_done ", "evt_done"),
+    ] {
+        assert_eq!(ids(&find(&sources, id).await.unwrap().events), [expected], "{id:?}");
+    }
+    for (query, expected) in [
+        ("session=%20ses%20pad%20", " evt pad "),
+        ("event_id=%20evt%20pad%20&organization=org", " evt pad "),
+        ("event_id=%20evt_done%20&organization=%20org&status=succeeded%20", "evt_done"),
+    ] {
+        let page = crate::admin::api::outcomes::find(&all.0, query).await.unwrap();
+        assert_eq!(page["outcomes"][0]["source_event_id"], expected, "{query}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_says_why_it_may_be_incomplete() {
     let (all, letters, names) = (stocked().await, Letters::default(), names());

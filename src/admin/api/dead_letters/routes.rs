@@ -172,7 +172,7 @@ async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Vec<DeadLetterEntry>>, Problem> {
     let Path(id) = id?;
-    let organization = read(query.as_deref().unwrap_or_default(), OF)?.pop().map(|(_, value)| value);
+    let organization = read(query.as_deref().unwrap_or_default(), OF)?.pop().map(|(_, value)| value.trim().to_owned());
     let mut text = SelectionText { organization, ..SelectionText::default() };
     text.add_id(id.clone());
     let found = parts.letters.collect(required(&text)?, Action::Show, MOST_SHOWN).await?;
