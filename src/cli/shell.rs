@@ -114,15 +114,16 @@ pub(super) fn with_causes(problem: &anyhow::Error) -> String {
     problem.chain().map(ToString::to_string).reduce(add).unwrap_or_default()
 }
 
-/// Asks a question on the terminal. Returns true if the answer is yes, or if there is no terminal and so nobody to ask.
+/// Reports whether somebody at a terminal can answer a question.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks a question on the terminal. Returns true if the answer is yes.
 pub(super) fn confirmed(question: &str) -> bool {
-    let input = io::stdin();
-    if !input.is_terminal() {
-        return true;
-    }
     _ = io::stderr().lock().write_all(format!("{} [y/N] ", visible_lines(question)).as_bytes());
     let mut answer = String::new();
-    _ = input.read_line(&mut answer);
+    _ = io::stdin().read_line(&mut answer);
     matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 

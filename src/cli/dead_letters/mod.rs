@@ -12,8 +12,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use handoffd_engine::dead_letters::{
-    Action, BodyChange, BodyPatch, Counts, EntryWatch, LetterChange, Operation, OrderFailure, RunMode, SelectionError,
-    SelectionText, execute,
+    Action, BodyChange, BodyPatch, Counts, DeadLetterEntry, EntryWatch, LetterChange, Observer, Operation,
+    OrderFailure, RunMode, SelectionError, SelectionText, execute,
 };
 use handoffd_engine::event::Limits;
 use handoffd_engine::ports::bus::{DeadLetterQueue, DeadLetters};
@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use self::arguments::DeadLettersCommand;
 use self::groups::GroupPrinter;
 use self::page::{EntryPrinter, OutputFormat, Printer};
+use self::progress::ProgressReport;
 use super::audit::{report_discards, report_operation};
 use super::remote::user;
-use super::shell::{CommandError, FAILED, block_on, confirmed, print_status};
+use super::shell::{CommandError, FAILED, block_on, can_ask, confirmed, print_status};
 use crate::admin::audit::dead_letters::{OperationTally, audited};
 use crate::admin::audit::{Identity, operator};
 use crate::app;
@@ -39,18 +40,21 @@ struct Order {
     form: OutputFormat,
     /// True if groups are counted and printed instead of entries.
     grouped: bool,
-    /// Question to ask before, on a terminal.
-    question: Option<String>,
+    /// True if the operator confirms before, on a terminal.
+    asks: bool,
 }
 
 /// Runs a subcommand of `dead-letters`.
 pub(super) fn dead_letters(config: &Config, command: DeadLettersCommand) -> Result<(), CommandError> {
     let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-    let order = read(command, limits)?;
-    if let Some(question) = &order.question
-        && !confirmed(question)
-    {
-        return Err(CommandError::Failed(anyhow!("not confirmed; nothing was discarded")));
+    let mut order = read(command, limits)?;
+    if order.asks && can_ask() {
+        let matched = block_on(async { Ok(preview(config, &order.operation).await) })??;
+        if !confirmed(&question(matched, &order.operation)) {
+            return Err(CommandError::Failed(anyhow!("not confirmed; nothing was discarded")));
+        }
+        // Not those that have come since.
+        order.operation.most = usize::try_from(matched).ok();
     }
     block_on(async { Ok(work(config, order).await) })?
 }
@@ -89,10 +93,37 @@ fn read(command: DeadLettersCommand, limits: Limits) -> Result<Order, CommandErr
     let form = if json { OutputFormat::Json } else { OutputFormat::Text };
     let by = Some(operator(Identity::Local, Some(&user())));
     let operation = Operation { selection, action, most: None, limits, by };
-    let question = audited(&operation).filter(|_| asks).map(|(_, subject)| {
-        format!("Permanently delete the dead letters of this selection ({subject})? It can't be undone.")
-    });
-    Ok(Order { operation, form, grouped, question })
+    Ok(Order { operation, form, grouped, asks })
+}
+
+/// Observer of a preview, which needs the number of matches only.
+struct PreviewProgress(ProgressReport);
+
+impl Observer for PreviewProgress {
+    fn looked_at(&mut self, count: u64, total: u64) {
+        self.0.at(count, total);
+    }
+
+    fn entry(&mut self, _: DeadLetterEntry) {}
+}
+
+/// Returns the number of dead letters that a discard would delete, which is not 0. They are free for others again when it
+/// returns, so that an operator may take time to answer.
+async fn preview(config: &Config, operation: &Operation) -> Result<u64, CommandError> {
+    let rehearsal = Operation { action: Action::Change(LetterChange::Discard, RunMode::DryRun), ..operation.clone() };
+    let stop = CancellationToken::new();
+    let mut letters = open(&RabbitDeadLetterQueue::new(app::bus_options(config)), &stop).await?;
+    let mut progress = PreviewProgress(ProgressReport::begin());
+    let done = execute(&mut *letters, &rehearsal, &mut progress, &stop).await;
+    progress.0.end();
+    let matched = done.as_ref().map_or(0, |counts| counts.matched);
+    conclude(&rehearsal, done).map(|()| matched)
+}
+
+fn question(matched: u64, operation: &Operation) -> String {
+    let letters = if matched == 1 { "this dead letter".to_owned() } else { format!("these {matched} dead letters") };
+    let subject = audited(operation).map(|(_, subject)| subject).unwrap_or_default();
+    format!("Permanently delete {letters} ({subject})? It can't be undone.")
 }
 
 fn patch_of_one(

@@ -117,6 +117,8 @@ async fn on_a_terminal_discard_asks_first() {
     let rig = rig().start().await;
     rig.stop_workers().await;
     Dead::new().bury(&rig).await;
+    let said = on_a_terminal(&rig, &["discard", "--session", "ses_nobody"], "y\n").await;
+    assert!(said.contains("0 of 1 dead letters match") && !said.contains("[y/N]"), "{said}");
     for (arguments, answer, left) in [
         (&["discard", "--all"][..], "\n", 1),
         (&["discard", "--all"], "no\n", 1),
@@ -124,7 +126,8 @@ async fn on_a_terminal_discard_asks_first() {
         (&["discard", "--all"], "y\n", 0),
     ] {
         let said = on_a_terminal(&rig, arguments, answer).await;
-        assert_eq!((said.contains("[y/N]"), rig.bus.dead_letters().await), (!answer.is_empty(), left), "{said}");
+        let asked = said.contains("Permanently delete this dead letter (all)? It can't be undone. [y/N]");
+        assert_eq!((asked, rig.bus.dead_letters().await), (!answer.is_empty(), left), "{said}");
     }
     Dead::new().bury(&rig).await;
     let said = on_a_terminal(&rig, &["discard", "--all", "--yes"], "").await;
