@@ -30,7 +30,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use handoffd_engine::event::Limits;
 
 use crate::config::{Config, EnvironmentVariables, OF_COMMANDS};
 use crate::organizations::{Organization, load_everything, load_to_run};
@@ -88,8 +87,7 @@ fn dispatch(arguments: Arguments, env: EnvironmentVariables) -> Result<(), Comma
         }
         Command::Explain { file } => {
             let (config, loaded) = load_to_run(path, &env)?;
-            let limits = Limits { max_event_bytes: config.worker.max_event_bytes };
-            print(&explain::explain_file(&file, &loaded, limits)?);
+            print(&block_on(async { Ok(explain::explain_file(&file, &config, loaded).await) })??);
         }
         Command::Config(ConfigCommand::Check { strict }) => {
             let (summary, insecure) = config::check(path, &env)?;

@@ -44,10 +44,19 @@ async fn a_saved_organization_is_effective_at_once_and_across_restarts_until_it_
     let tested = rig.worker().command(&["org", "test", ANOTHER_ORGANIZATION, "--json"]).await;
     assert!(tested.status.success(), "{tested:?}");
     is_listed(&rig).await;
+    let event = rig.folder.path().join("event.json");
+    std::fs::write(&event, theirs().body()).unwrap();
+    let explain = ["explain", event.to_str().unwrap()];
+    let explained = rig.worker().command(&explain).await;
+    let told = String::from_utf8_lossy(&explained.stderr);
+    assert!(told.contains("is saved in the store, which the running worker owns"), "{told}");
 
     rig.worker().stop().await;
     // Without a running worker, the command opens the store.
     is_listed(&rig).await;
+    let explained = rig.worker().command(&explain).await;
+    let explained: Value = serde_json::from_slice(&explained.stdout).unwrap_or_else(|_| panic!("{explained:?}"));
+    assert!(explained["requests"][0]["url"].as_str().unwrap().starts_with(&rig.crm.url()), "{explained}");
     let tested = rig.worker().command(&["org", "test", ANOTHER_ORGANIZATION]).await;
     assert!(tested.status.success(), "{tested:?}");
     holds_no_secret(&rig.store("worker"));
