@@ -74,12 +74,22 @@ async fn the_list_shows_sources_and_unreadable_files() {
         json!({
             "organization_id": "org_acme", "source": "file", "file": file, "environment_url": office.crm.url(),
             "readable": true, "problem": null, "state": null, "waiting": null, "oldest_seconds": null,
+            "worker": null,
         })
     );
     assert_eq!((&all[1]["readable"], &all[1]["organization_id"]), (&json!(false), &json!(null)));
     assert!(all[1]["problem"].as_str().unwrap().contains("organization_id"), "{listed:#}");
     let text = office.run(&["org", "list"]).await.out;
     assert!(text.lines().nth(2).unwrap().contains("organization_id: "), "{text}");
+
+    // Of two files of one organization neither is right, and each is listed with its fault.
+    std::fs::copy(&file, office.directory().join("broken.toml")).unwrap();
+    let listed = office.run(&["org", "list", "--json"]).await.json();
+    let all = listed.as_array().unwrap();
+    assert_eq!(all.len(), 2, "{listed:#}");
+    for one in all {
+        assert!(one["problem"].as_str().unwrap().contains("one file for each organization"), "{listed:#}");
+    }
 }
 
 /// Configuration without organizations, and an organization file beside it.

@@ -186,6 +186,7 @@ async fn is_listed(rig: &Rig) {
     let saved = listed.as_array().unwrap().iter().find(|one| one["source"] == "store");
     assert_eq!(saved.unwrap()["organization_id"], ANOTHER_ORGANIZATION, "{listed:#}");
     assert_eq!(saved.unwrap()["readable"], true);
+    assert!(saved.unwrap().get("worker").is_some(), "{listed:#}");
 }
 
 /// Asserts that no file of the store contains the secret.

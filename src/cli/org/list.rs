@@ -11,8 +11,8 @@ use crate::config::{Config, EnvironmentVariables, FaultPlace};
 use crate::organizations::{self, Organization};
 
 /// Array of organizations, sorted by id: `organization_id`, `source`, `file`, `environment_url`, `readable`, `problem`,
-/// `state`, `waiting` and `oldest_seconds` (null if they are unknown, because no worker runs or it has not read the
-/// organization). The id and the URL of a broken file are those that it last described.
+/// `state`, `waiting`, `oldest_seconds` and `worker` (null if they are unknown, because no worker runs or it has not read
+/// the organization; `worker` also without other workers). The id and the URL of a broken file are those that it last described.
 pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<Value> {
     let loaded = organizations::read(&config.organizations.directory, config, env);
     let mut listed: Vec<Value> = loaded.organizations.iter().map(of_file).collect();
@@ -100,7 +100,7 @@ fn add_view(one: &mut Value, views: &[Value]) {
             one[name] = view[name].clone();
         }
     }
-    for name in ["state", "waiting", "oldest_seconds"] {
+    for name in ["state", "waiting", "oldest_seconds", "worker"] {
         one[name] = view[name].clone();
     }
 }

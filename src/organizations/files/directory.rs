@@ -60,7 +60,7 @@ pub fn read(directory: &Path, config: &Config, env: &EnvironmentVariables) -> Lo
             loaded.faults.push(ConfigFault {
                 place: file(directory),
                 key: "organizations.directory".to_owned(),
-                found: Some(format!("{directory:?}, {error}")),
+                found: Some(format!("\"{}\", {error}", directory.display())),
                 expected: "a readable directory with one file for each organization".to_owned(),
                 suggestion: None,
             });
@@ -104,10 +104,10 @@ fn withhold_duplicates(loaded: &mut Loaded) {
     files.retain(|_, files| files.len() > 1);
     let mut doubles = BTreeMap::new();
     for (id, files) in files {
-        let fault = double(&id, &files);
+        let faults = double(&id, &files);
         loaded.broken.extend(files);
-        loaded.faults.push(fault.clone());
-        doubles.insert(id, ConfigFaults(vec![fault]));
+        doubles.insert(id, ConfigFaults(faults[..1].to_vec()));
+        loaded.faults.0.extend(faults);
     }
     let read = std::mem::take(&mut loaded.organizations);
     for organization in read {
@@ -118,15 +118,17 @@ fn withhold_duplicates(loaded: &mut Loaded) {
     }
 }
 
-fn double(id: &OrganizationId, files: &[PathBuf]) -> ConfigFault {
+/// Returns the fault of each of these files, which all have the same id.
+fn double(id: &OrganizationId, files: &[PathBuf]) -> Vec<ConfigFault> {
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
-    ConfigFault {
-        place: file(&files[0]),
+    let fault = |path: &PathBuf| ConfigFault {
+        place: file(path),
         key: "organization_id".to_owned(),
         found: Some(format!("{:?} in {}", id.as_str(), names.join(" and "))),
         expected: "one file for each organization; remove all but one of these files or change their ids".to_owned(),
         suggestion: None,
-    }
+    };
+    files.iter().map(fault).collect()
 }
 
 /// Reports whether the default directory is missing, which is legal: all organizations may be saved through the API.

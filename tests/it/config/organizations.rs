@@ -210,6 +210,8 @@ fn two_files_of_one_organization_are_both_named() {
     assert!(found.is_empty());
     let error = faults.to_string();
     assert!(error.contains(&a) && error.contains(&b) && error.contains("\"org_acme\""), "{error}");
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with(&a) && lines[1].starts_with(&b), "each has its fault: {error}");
 }
 
 #[test]
