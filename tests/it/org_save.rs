@@ -15,7 +15,12 @@ async fn a_file_is_put_in_place_only_when_its_test_passes() {
     office.crm.environment().configure(&json!({ "application_user": "missing" })).unwrap();
     let output = office.run_with(&config, &["org", "save", &draft]).await;
     assert_eq!(output.status, 1, "{}", output.err);
-    assert!(output.out.contains("New app user") && output.err.contains("not saved"), "{} {}", output.out, output.err);
+    assert!(
+        output.out.contains("New app user") && output.err.contains("acme.toml was not created"),
+        "{} {}",
+        output.out,
+        output.err
+    );
     assert_eq!(names(&office.directory()), Vec::<String>::new());
 
     office.crm.environment().configure(&json!({ "application_user": "present" })).unwrap();
@@ -29,7 +34,8 @@ async fn a_file_is_put_in_place_only_when_its_test_passes() {
 
     // The same file again, with a fault: the last good one stays.
     std::fs::write(&draft, std::fs::read_to_string(&draft).unwrap().replace(SECRET, "wrong")).unwrap();
-    assert_eq!(office.run_with(&config, &["org", "save", &draft]).await.status, 1);
+    let output = office.run_with(&config, &["org", "save", &draft]).await;
+    assert!(output.status == 1 && output.err.contains("acme.toml is unchanged"), "{} {}", output.status, output.err);
     assert!(std::fs::read_to_string(&saved).unwrap().contains(SECRET));
 }
 

@@ -25,7 +25,8 @@ pub(super) fn save(config: &Config, env: &EnvironmentVariables, file: &Path, jso
     let tested: Value = tested(config, env, &organization)?;
     print_report(&tested, json)?;
     if let Err(refusal) = passed(&tested) {
-        print_status(format_args!("not saved; {} is unchanged", target.display()));
+        let state = if target.exists() { "is unchanged" } else { "was not created" };
+        print_status(format_args!("not saved; {} {state}", target.display()));
         return Err(refusal);
     }
     write_file(&target, &text, holds(&text)).map_err(anyhow::Error::from)?;
