@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, anyhow};
 use async_trait::async_trait;
-use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, Selection, execute};
+use handoffd_engine::dead_letters::{Action, DeadLetterEntry, Observer, Operation, OrderFailure, Selection, execute};
 use handoffd_engine::event::Limits;
 use handoffd_engine::memory_store::MemoryStore;
-use handoffd_engine::ports::bus::DeadLetterQueue;
+use handoffd_engine::ports::bus::{DeadLetterError, DeadLetterQueue};
 use handoffd_engine::ports::store::Store;
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -92,7 +92,7 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
 struct CommandsLetters {
     queue: RabbitDeadLetterQueue,
     limits: Limits,
-    /// True if a search failed.
+    /// True if the broker could not be searched.
     failed: AtomicBool,
 }
 
@@ -107,14 +107,15 @@ struct Matches<'a> {
 impl LetterSearch for CommandsLetters {
     async fn search(&self, id: &str, most: usize) -> Result<LetterMatches, String> {
         let found = self.list(id, most).await;
-        self.failed.store(found.is_err(), Ordering::Relaxed);
-        found.map(|entries| LetterMatches { entries, incomplete: None })
+        self.failed.store(found.as_ref().is_err_and(is_unanswered), Ordering::Relaxed);
+        let entries = found.map_err(|problem| problem.to_string())?;
+        Ok(LetterMatches { entries, incomplete: None })
     }
 }
 
 impl CommandsLetters {
-    async fn list(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, String> {
-        let mut letters = self.queue.open(&|text| print_status(text)).await.map_err(|problem| problem.to_string())?;
+    async fn list(&self, id: &str, most: usize) -> Result<Vec<DeadLetterEntry>, OrderFailure> {
+        let mut letters = self.queue.open(&|text| print_status(text)).await?;
         let operation = Operation {
             selection: Selection::default(),
             action: Action::List,
@@ -124,7 +125,7 @@ impl CommandsLetters {
         };
         let mut matches = Matches { id, most, found: Vec::new() };
         let searched = execute(&mut *letters, &operation, &mut matches, &CancellationToken::new()).await;
-        searched.map(|_| matches.found).map_err(|problem| problem.to_string())
+        searched.map(|_| matches.found)
     }
 }
 
@@ -136,6 +137,11 @@ impl Observer for Matches<'_> {
             self.found.push(entry);
         }
     }
+}
+
+/// Reports whether the broker could not be searched. One without the queue could: no worker has ever run there.
+fn is_unanswered(failure: &OrderFailure) -> bool {
+    !matches!(failure, OrderFailure::Letters(DeadLetterError::Missing { .. }))
 }
 
 /// Describes an event: its state first.
@@ -154,4 +160,16 @@ fn event(event: &Value) -> String {
     ];
     let given = FIELDS.into_iter().filter(|name| !event[*name].is_null());
     given.map(|name| line(&[name, &cell(&event[name])], &[15])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broker_without_the_queue_has_answered() {
+        let (queue, place) = ("handoffd.dead-letters".to_owned(), "broker:5672/".to_owned());
+        assert!(!is_unanswered(&DeadLetterError::Missing { queue, place: place.clone() }.into()));
+        assert!(is_unanswered(&DeadLetterError::Away { place, problem: "refused".to_owned() }.into()));
+    }
 }
