@@ -107,22 +107,15 @@ impl DeadLetterSession {
     }
 
     pub(in crate::rabbit) fn broken(&self, problem: &str) -> DeadLetterError {
-        DeadLetterError::Broken {
-            queue: self.dead_letter_queue().to_owned(),
-            place: self.options.place(),
-            problem: problem.to_owned(),
-        }
+        broken(&self.options, problem.to_owned())
     }
 
     pub(in crate::rabbit) fn missing(&self, queue: &str) -> DeadLetterError {
-        DeadLetterError::Missing { queue: format!("the queue `{queue}`"), place: self.options.place() }
+        missing(&self.options, queue)
     }
 
     pub(in crate::rabbit) fn failed(&self, error: &lapin::Error) -> DeadLetterError {
-        if refusal::is_missing(error) {
-            return self.missing(self.dead_letter_queue());
-        }
-        self.broken(&refusal::in_words(error))
+        failure(&self.options, error)
     }
 
     /// Waits for exclusive access to the dead letters.
@@ -161,6 +154,29 @@ impl DeadLetterSession {
     }
 }
 
+fn failure(options: &RabbitOptions, error: &lapin::Error) -> DeadLetterError {
+    let problem = refusal::in_words(error);
+    if refusal::is_missing(error) {
+        return missing(options, &options.dead_letter_queue);
+    }
+    if refusal::is_forbidden(error) {
+        return DeadLetterError::Forbidden {
+            queue: options.dead_letter_queue.clone(),
+            place: options.place(),
+            problem,
+        };
+    }
+    broken(options, problem)
+}
+
+fn broken(options: &RabbitOptions, problem: String) -> DeadLetterError {
+    DeadLetterError::Broken { queue: options.dead_letter_queue.clone(), place: options.place(), problem }
+}
+
+fn missing(options: &RabbitOptions, queue: &str) -> DeadLetterError {
+    DeadLetterError::Missing { queue: format!("the queue `{queue}`"), place: options.place() }
+}
+
 /// Connects with a heartbeat that allows for a busy broker.
 async fn connected<T>(
     options: &RabbitOptions,
@@ -176,4 +192,22 @@ async fn connected<T>(
         StartError::Away { place, problem } => DeadLetterError::Away { place, problem },
         error => DeadLetterError::Settings(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::ErrorKind;
+    use lapin::protocol::{AMQPError, AMQPErrorKind, AMQPSoftError};
+
+    use super::*;
+    use crate::rabbit::options::tests::options;
+
+    #[test]
+    fn a_missing_permission_is_no_reason_to_try_again() {
+        let text = "ACCESS_REFUSED - read access to queue 'handoffd.dead-letters' in vhost '/' refused for user 'ann'";
+        let refused = AMQPError::new(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED), text.into());
+        let told = failure(&options(), &ErrorKind::ProtocolError(refused).into()).to_string();
+        assert!(told.contains("refused for user 'ann'; give the user of broker.url this permission"), "{told}");
+        assert!(!told.contains("again"), "{told}");
+    }
 }

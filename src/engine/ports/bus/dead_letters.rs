@@ -116,6 +116,18 @@ pub enum DeadLetterError {
         /// Host, port and virtual host.
         place: String,
     },
+    /// The user lacks a permission.
+    #[error(
+        "the broker at {place} refuses access to {queue}: {problem}; give the user of broker.url this permission (docs/SECURITY.md)"
+    )]
+    Forbidden {
+        /// Name of the queue.
+        queue: String,
+        /// Host, port and virtual host.
+        place: String,
+        /// Error of the broker.
+        problem: String,
+    },
     /// Another operator has had the queue open for too long.
     #[error("another `dead-letters` command has had {queue} open for {waited}; stop it, or try again later")]
     InUse {
