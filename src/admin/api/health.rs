@@ -1,6 +1,7 @@
 //! Health and metrics for probes and monitors, without a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,12 +10,17 @@ use axum::response::{IntoResponse, Response};
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::store::StoreError;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::problem::Problem;
 use super::redact::redact;
 use super::requester::Requester;
 use super::state::ApiState;
 use crate::admin::audit::Identity;
+
+/// Longest wait for the store. One that hangs is not waited for: it refuses at once as soon as its silence is too long, and
+/// until then nothing is known of it.
+const STORE_LIMIT: Duration = Duration::from_millis(250);
 
 /// Reports that the process responds.
 pub(super) async fn live() -> &'static str {
@@ -26,7 +32,8 @@ pub(super) async fn live() -> &'static str {
 pub(super) async fn ready(State(parts): State<Arc<ApiState>>) -> Response {
     let mut reasons = (parts.unready)();
     // After a failed write the store refuses reads too, until it recovers. It can't answer from memory for this empty key.
-    if let Err(problem) = parts.store.record(&EventKey { organization_id: "".into(), event_id: "".into() }).await {
+    let key = EventKey { organization_id: "".into(), event_id: "".into() };
+    if let Ok(Err(problem)) = timeout(STORE_LIMIT, parts.store.record(&key)).await {
         let problem = match problem {
             StoreError::Unaccepted => problem.to_string(),
             problem => format!("the store fails: {problem}"),

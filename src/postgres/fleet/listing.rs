@@ -11,7 +11,7 @@ use super::super::errors::{ServerFailure, in_time};
 use super::super::keys;
 use super::super::options::PostgresOptions;
 
-/// Longest wait for the list.
+/// Longest wait for the list of a command.
 const LONGEST: Duration = Duration::from_secs(10);
 /// Name of the list in errors.
 const WORKERS: &str = "the workers";
@@ -44,7 +44,7 @@ pub async fn list_workers(options: &PostgresOptions) -> Result<Vec<FleetWorker>,
     let listed = async {
         let (client, connection) = connector.connect().await?;
         let connection = tokio::spawn(connection);
-        let listed = list(&client).await?;
+        let listed = list(&client, LONGEST).await?;
         drop(client);
         _ = connection.await;
         Ok(listed)
@@ -53,7 +53,7 @@ pub async fn list_workers(options: &PostgresOptions) -> Result<Vec<FleetWorker>,
 }
 
 /// Lists the workers, oldest first. A silent one is lost, whether or not another worker has declared it so.
-pub(super) async fn list(client: &Client) -> Result<Vec<FleetWorker>, ServerFailure> {
+pub(super) async fn list(client: &Client, limit: Duration) -> Result<Vec<FleetWorker>, ServerFailure> {
     const TEXT: &str = "SELECT name, version, (extract(epoch FROM started_at) * 1e9)::int8, \
          (extract(epoch FROM seen_at) * 1e9)::int8, \
          CASE WHEN seen_at + lease < clock_timestamp() THEN 'lost' ELSE state END, in_flight, \
@@ -70,7 +70,7 @@ pub(super) async fn list(client: &Client) -> Result<Vec<FleetWorker>, ServerFail
             in_flight: row.try_get(5)?,
         })
     };
-    in_time(LONGEST, client.query_typed(TEXT, &[])).await?.iter().map(row).collect()
+    in_time(limit, client.query_typed(TEXT, &[])).await?.iter().map(row).collect()
 }
 
 /// Returns a time without digits that would only lengthen lists.

@@ -29,6 +29,8 @@ use super::view::{FleetView, Revision};
 
 /// Longest time that leaving may take.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+/// Longest wait for the list of workers, which an operator waits for.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// Interval at which a worker that leaves looks for what it has not given back.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -159,7 +161,7 @@ impl PostgresFleet {
     /// # Errors
     /// If the server can't be reached.
     pub async fn list(&self) -> Result<Vec<FleetWorker>, StoreError> {
-        let listed = async { listing::list(&*self.link.client()?).await };
+        let listed = async { listing::list(&*self.link.client()?, LIST_LIMIT).await };
         listed.await.map_err(|failure: ServerFailure| failure.reading("the workers"))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio_postgres::Client;
@@ -11,7 +12,7 @@ use crate::support::broker::eventually;
 use crate::support::event::Event;
 use crate::support::postgres::{Postgres, client, new_schema};
 use crate::support::rig::Rig;
-use crate::support::worker::Worker;
+use crate::support::worker::{Worker, http};
 
 const OWNERS: &str = "SELECT organization, worker, term FROM handoffd_owners ORDER BY organization";
 /// Tables of events and of the fleet.
@@ -77,6 +78,42 @@ async fn a_postgres_that_hangs_under_load_stops_everything_and_moves_nothing() {
     for worker in [&a, &b] {
         assert!(worker.status().is_none() && !worker.logged("this worker was declared lost"));
     }
+    rig.nothing_is_left().await;
+}
+
+/// Probes and monitors are answered from what is known.
+#[tokio::test]
+async fn a_postgres_that_hangs_delays_no_probe_and_no_monitor() {
+    const AT_ONCE: Duration = Duration::from_millis(900);
+    let postgres = Postgres::start();
+    let rig = plan_at(postgres.url()).start().await;
+    let worker = rig.worker();
+    let answer = async |path: &str| {
+        let asked = Instant::now();
+        let response = http().get(format!("http://{}{path}", worker.address().unwrap())).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap(), asked.elapsed())
+    };
+    postgres.freeze();
+    let frozen = Instant::now();
+    loop {
+        for path in ["/livez", "/metrics"] {
+            let (status, _, took) = answer(path).await;
+            assert!(status == 200 && took < AT_ONCE, "{path} {status} after {took:?}");
+        }
+        let (status, text, took) = answer("/readyz").await;
+        assert!(took < AT_ONCE, "/readyz {status} after {took:?}");
+        if status == 503 {
+            assert!(text.contains("the store fails"), "{text}");
+            break;
+        }
+    }
+    // It is known once the lease is too old.
+    assert!(frozen.elapsed() < Duration::from_secs(4), "{:?}", frozen.elapsed());
+    let asked = Instant::now();
+    let (status, problem) = worker.api("GET", "/workers", None).await;
+    assert!(status == 503 && asked.elapsed() < Duration::from_secs(3), "{problem} after {:?}", asked.elapsed());
+    postgres.thaw();
+    worker.ready().await;
     rig.nothing_is_left().await;
 }
 
