@@ -9,7 +9,7 @@ use handoffd_engine::ports::store::{Change, Store};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::rabbit::{OrganizationSet, Rabbit};
 
@@ -50,6 +50,7 @@ async fn keep(
     stale: Arc<Notify>,
 ) {
     let mut remembered = remembered(&*store).await;
+    let mut failures = 0_u64;
     loop {
         let configured = wanted.borrow_and_update().clone();
         let kept = match configured {
@@ -64,8 +65,18 @@ async fn keep(
             changed = wanted.changed() => if changed.is_err() { return },
             () = sleep(ASK_AGAIN), if !kept => {}
             () = stale.notified() => match store.organization_queues().await {
-                Ok(queues) => remembered.extend(queues),
-                Err(problem) => warn!(error = %problem, "can't read which organizations have queues"),
+                Ok(queues) => {
+                    remembered.extend(queues);
+                    if failures > 0 {
+                        info!(failures = std::mem::take(&mut failures), "read which organizations have queues again");
+                    }
+                }
+                Err(problem) => {
+                    if failures == 0 {
+                        warn!(error = %problem, "can't read which organizations have queues; trying again");
+                    }
+                    failures += 1;
+                }
             },
         }
     }

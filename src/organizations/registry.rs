@@ -5,7 +5,7 @@
 //! read: events of saved organizations would be dead-lettered as unknown.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -47,6 +47,8 @@ pub struct OrganizationRegistry {
     known: Mutex<KnownOrganizations>,
     /// True once the store has been read.
     loaded: AtomicBool,
+    /// Number of times since the last success that the store could not be read again.
+    failed_rereads: AtomicU64,
 }
 
 /// Store of the organizations, and the components that receive the list of them.
@@ -78,7 +80,8 @@ impl OrganizationRegistry {
             fleet: deps.fleet.clone(),
             unreported: std::sync::Mutex::default(),
         };
-        Arc::new(Self { config, env, vault, deps, queues, observer, known: Mutex::new(known), loaded: false.into() })
+        let (known, loaded, failed_rereads) = (Mutex::new(known), AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { config, env, vault, deps, queues, observer, known, loaded, failed_rereads })
     }
 
     /// Loads the store and applies the first list. A store that can't be read yet is retried later
@@ -143,10 +146,16 @@ impl OrganizationRegistry {
         let (rows, pauses) = match read {
             Ok(read) => read,
             Err(problem) => {
-                warn!(error = %problem, "can't read what operators have changed");
+                if self.failed_rereads.fetch_add(1, Ordering::Relaxed) == 0 {
+                    warn!(error = %problem, "can't read what operators have changed; trying again");
+                }
                 return false;
             }
         };
+        let failures = self.failed_rereads.swap(0, Ordering::Relaxed);
+        if failures > 0 {
+            info!(failures, "read what operators have changed again");
+        }
         known.forget_saved();
         for row in &rows {
             known.save(row, &self.vault, &self.config);

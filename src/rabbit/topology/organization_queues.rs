@@ -20,6 +20,7 @@ use super::organization_queue;
 use super::remake::delete_lost;
 use crate::rabbit::connection::addresses::Reached;
 use crate::rabbit::options::{Declare, RabbitOptions};
+use crate::rabbit::shared::send_if_new;
 
 /// Organizations whose queues are used.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -96,7 +97,8 @@ impl OrganizationQueues {
                 || next.former.iter().any(|id| !before.former.contains(id) && !before.configured.contains_key(id));
             table.served = Some(next);
         });
-        self.known.send_replace(known);
+        // Who hears of a change looks at everything again.
+        send_if_new(&self.known, known);
         is_new
     }
 

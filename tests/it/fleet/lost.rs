@@ -122,6 +122,12 @@ async fn nothing_moves_when_postgres_was_away() {
     }
     assert_eq!(owners().await, before);
     assert!(!a.logged("this worker was declared lost") && !b.logged("this worker was declared lost"));
+    for line in ["can't read what operators have changed", "can't read which organizations have queues"] {
+        for worker in [&a, &b] {
+            let lines = worker.log().matches(line).count();
+            assert!(lines <= 1, "an outage is one line: {lines} of {line}");
+        }
+    }
     rig.nothing_is_left().await;
 }
 
