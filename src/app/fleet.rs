@@ -186,7 +186,12 @@ impl FleetHost for WorkerHost {
     }
 
     fn is_able(&self) -> bool {
-        self.broker.consumes()
+        // A silent broker does not even tell whether a queue has a consumer.
+        self.broker.consumes() && self.broker.answers()
+    }
+
+    fn reaches_broker(&self) -> bool {
+        self.broker.answers()
     }
 
     fn in_flight(&self) -> i64 {

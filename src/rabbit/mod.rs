@@ -173,6 +173,11 @@ impl Rabbit {
         self.state.consumes()
     }
 
+    /// Returns true while the broker is connected and answers, whether or not anything is consumed.
+    pub fn answers(&self) -> bool {
+        self.state.answers()
+    }
+
     /// Returns true while this worker consumes the inbox and the broker confirms outcomes. A queue that does not confirm
     /// holds up its own messages only.
     pub fn processes(&self) -> bool {

@@ -126,6 +126,12 @@ impl SharedState {
         self.now.borrow().not_consuming_reason.is_none()
     }
 
+    /// True while the broker is connected and answers.
+    pub(super) fn answers(&self) -> bool {
+        let now = self.now.borrow();
+        now.context().is_some() && now.silent_reason.is_none()
+    }
+
     /// Reasons for which the worker is not ready.
     pub(super) fn unready(&self) -> Vec<String> {
         let now = self.now.borrow();

@@ -1,6 +1,7 @@
 //! Several workers on one PostgreSQL and one broker.
 
 mod bench;
+mod cut_off;
 mod failover;
 mod handing_over;
 mod lost;

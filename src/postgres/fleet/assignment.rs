@@ -7,7 +7,7 @@ use handoffd_engine::ports::metrics::TakeoverReason;
 use uuid::Uuid;
 
 use super::balance::{BalanceOrganization, BalanceWorker, assign};
-use super::view::{FleetView, OwnerRow, WorkerState};
+use super::view::{FleetView, OwnerRow, WorkerRow, WorkerState};
 
 /// Moves of one worker.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -29,22 +29,30 @@ pub(super) struct FreeOrganization {
     pub why: Option<TakeoverReason>,
 }
 
-/// Returns the moves of a worker. `is_established` allows it to take from lost workers; `is_held` is true for what it
-/// holds already.
-pub(super) fn moves(
-    view: &FleetView,
-    me: Uuid,
-    is_established: bool,
-    is_held: impl Fn(&OrganizationId) -> bool,
-) -> FleetMoves {
+/// State of the worker whose moves are computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct MoverState {
+    /// Life of the worker.
+    pub id: Uuid,
+    /// True if it may take from lost workers.
+    pub is_established: bool,
+    /// True if it gives what it has to workers that can receive.
+    pub gives_up: bool,
+}
+
+/// Returns the moves of a worker. `is_held` is true for what it holds already.
+pub(super) fn moves(view: &FleetView, state: MoverState, is_held: impl Fn(&OrganizationId) -> bool) -> FleetMoves {
+    let MoverState { id: me, is_established, gives_up } = state;
     let members: Vec<Uuid> =
         view.workers.iter().filter(|(_, row)| row.state == WorkerState::Joined).map(|(id, _)| *id).collect();
     let Some(mine) = members.iter().position(|id| *id == me) else { return FleetMoves::default() };
     let workers: Vec<BalanceWorker> = members
         .iter()
-        // One that is silent, or has not read its rows yet, keeps what it has.
-        .map(|id| view.workers.get(id).is_some_and(|row| row.able && !row.is_expired))
-        .map(|receives| BalanceWorker { receives })
+        .map(|id| {
+            let gives_up = gives_up && *id == me;
+            // One that is silent, or has not read its rows yet, keeps what it has.
+            BalanceWorker { receives: !gives_up && view.workers.get(id).is_some_and(WorkerRow::receives), gives_up }
+        })
         .collect();
     let listed = |id: &Uuid| view.lists.get(id);
     let all: BTreeSet<&OrganizationId> =
@@ -92,8 +100,11 @@ fn free(
     row: &OwnerRow,
 ) -> Option<FreeOrganization> {
     let why = match row.worker {
-        None if row.released.as_deref() == Some(LEFT) => Some(TakeoverReason::Left),
-        None => Some(TakeoverReason::Balance),
+        None => Some(match row.released.as_deref() {
+            Some(LEFT) => TakeoverReason::Left,
+            Some(LOST) => TakeoverReason::Lost,
+            _ => TakeoverReason::Balance,
+        }),
         Some(owner) if owner == me => None,
         Some(owner) if view.counts(owner) => return None,
         Some(_) if !is_established => return None,
@@ -103,13 +114,24 @@ fn free(
 }
 
 /// Column `released` of what a worker that stops gives back.
-pub(super) const LEFT: &str = "left";
+const LEFT: &str = "left";
+/// Column `released` of what a worker gives up that can't reach the broker.
+const LOST: &str = "lost";
 /// Column `released` of what is given back to be spread evenly.
-pub(super) const BALANCE: &str = "balance";
+const BALANCE: &str = "balance";
+
+/// Returns the content of column `released` for a reason.
+pub(super) fn released(why: TakeoverReason) -> &'static str {
+    match why {
+        TakeoverReason::Left => LEFT,
+        TakeoverReason::Lost => LOST,
+        TakeoverReason::Balance => BALANCE,
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{WorkerLists, WorkerRow};
+    use super::super::view::WorkerLists;
     use super::*;
 
     const ALL: [&str; 4] = ["a", "b", "c", "d"];
@@ -141,7 +163,11 @@ mod tests {
 
     /// Moves of a worker that holds what is its own by the rows.
     fn moves(view: &FleetView, me: Uuid, is_established: bool) -> FleetMoves {
-        super::moves(view, me, is_established, |id| view.owners.get(id).is_some_and(|row| row.worker == Some(me)))
+        moves_of(view, MoverState { id: me, is_established, gives_up: false })
+    }
+
+    fn moves_of(view: &FleetView, mover: MoverState) -> FleetMoves {
+        super::moves(view, mover, |id| view.owners.get(id).is_some_and(|row| row.worker == Some(mover.id)))
     }
 
     fn names(moves: &FleetMoves) -> (Vec<&str>, Vec<&str>) {
@@ -214,9 +240,30 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_gives_up_gives_back_what_another_one_can_take_at_once() {
+        let owners = [("a", Some(1)), ("b", Some(1)), ("c", Some(2)), ("d", Some(2))];
+        let mut cut_off = view(&[1, 2], &owners);
+        cut_off.workers.get_mut(&id(1)).unwrap().able = false;
+        let gives_up = MoverState { id: id(1), is_established: true, gives_up: true };
+        assert_eq!(names(&moves(&cut_off, id(1), true)), (vec![], vec![]), "not yet");
+        assert_eq!(names(&moves_of(&cut_off, gives_up)), (vec!["a", "b"], vec![]));
+        assert_eq!(names(&moves(&cut_off, id(2), true)), (vec![], vec![]), "nobody takes what is not given back");
+        cut_off.lists.get_mut(&id(2)).unwrap().configured.remove(&OrganizationId::from("a"));
+        assert_eq!(names(&moves_of(&cut_off, gives_up)), (vec!["b"], vec![]), "the other one does not have it");
+        cut_off.owners.insert("b".into(), OwnerRow { worker: None, term: 7, released: Some(LOST.to_owned()) });
+        assert_eq!(names(&moves_of(&cut_off, gives_up)), (vec![], vec![]));
+        let taken = moves(&cut_off, id(2), false);
+        assert_eq!(names(&taken), (vec![], vec!["b"]));
+        assert_eq!(taken.take[0].why, Some(TakeoverReason::Lost));
+        cut_off.workers.get_mut(&id(2)).unwrap().able = false;
+        assert_eq!(names(&moves_of(&cut_off, gives_up)), (vec![], vec![]), "the broker is away for all");
+    }
+
+    #[test]
     fn a_row_of_its_own_that_it_does_not_hold_is_taken_again() {
         let view = view(&[1], &[("a", Some(1))]);
-        let taken = super::moves(&view, id(1), false, |_| false).take;
+        let taken =
+            super::moves(&view, MoverState { id: id(1), is_established: false, gives_up: false }, |_| false).take;
         assert_eq!((taken[0].term, taken[0].why), (7, None), "the answer to its taking was lost");
     }
 }

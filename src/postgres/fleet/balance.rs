@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 /// Worker, as far as it matters here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct BalanceWorker {
-    /// True if it can be given more. One that can't keeps what it has.
+    /// True if it can be given more. One that can't keeps what it has, unless it gives up.
     pub receives: bool,
+    /// True if it gives what it has to any worker that can be given more. One that receives does not.
+    pub gives_up: bool,
 }
 
 /// Organization, as far as it matters here.
@@ -41,7 +43,7 @@ pub(super) fn assign(workers: &[BalanceWorker], organizations: &[BalanceOrganiza
 /// events waiting.
 fn keeps(workers: &[BalanceWorker], one: &BalanceOrganization) -> Option<usize> {
     let is_needed = || !(0..workers.len()).any(|worker| workers[worker].receives && one.eligible[worker]);
-    one.owner.filter(|owner| one.eligible[*owner] || is_needed())
+    one.owner.filter(|owner| (one.eligible[*owner] && !workers[*owner].gives_up) || is_needed())
 }
 
 struct Plan<'a> {
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
 
     fn workers(count: usize) -> Vec<BalanceWorker> {
-        vec![BalanceWorker { receives: true }; count]
+        vec![BalanceWorker { receives: true, gives_up: false }; count]
     }
 
     fn loads(count: usize, assigned: &[Option<usize>]) -> Vec<usize> {
@@ -205,6 +207,24 @@ mod tests {
             let assigned = assign(&workers, &organizations);
             let pairs = organizations.iter().zip(&assigned);
             prop_assert!(pairs.clone().all(|(one, owner)| *owner != Some(0) || one.owner == Some(0)));
+        }
+
+        #[test]
+        fn a_worker_that_gives_up_keeps_only_what_no_other_can_have((count, organizations) in restricted()) {
+            let mut workers = workers(count);
+            workers[0] = BalanceWorker { receives: false, gives_up: true };
+            let assigned = assign(&workers, &organizations);
+            for (one, owner) in organizations.iter().zip(&assigned) {
+                let has_taker = one.eligible[1..].contains(&true);
+                prop_assert_eq!(*owner == Some(0), one.owner == Some(0) && !has_taker, "{:?} {:?}", one, owner);
+            }
+        }
+
+        #[test]
+        fn nothing_moves_while_no_worker_can_take((count, organizations) in fleets()) {
+            let workers = vec![BalanceWorker { receives: false, gives_up: true }; count];
+            let owners: Vec<_> = organizations.iter().map(|one| one.owner).collect();
+            prop_assert_eq!(assign(&workers, &organizations), owners);
         }
     }
 }

@@ -13,7 +13,8 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::super::errors::{FailureKind, ServerFailure};
-use super::assignment::{self, FleetMoves};
+use super::assignment::{self, FleetMoves, MoverState};
+use super::cut_off::CutOffClock;
 use super::holdings::HoldingStage;
 use super::host::{FleetHost, HostedOrganizations};
 use super::member::PostgresFleet;
@@ -28,8 +29,15 @@ const SHORTEST: Duration = Duration::from_millis(50);
 /// Joins the fleet, and stays a member until it is left.
 pub fn join_fleet(fleet: &Arc<PostgresFleet>, host: Arc<dyn FleetHost>) {
     self_stop::watch(fleet.pulse.clone(), fleet.options.lease);
-    let heartbeat =
-        Heartbeat { fleet: fleet.clone(), host, listed: None, moving: None, refreshing: None, owned: BTreeSet::new() };
+    let heartbeat = Heartbeat {
+        fleet: fleet.clone(),
+        host,
+        listed: None,
+        moving: None,
+        refreshing: None,
+        owned: BTreeSet::new(),
+        cut_off: CutOffClock::new(fleet.options.lease),
+    };
     tokio::spawn(reporting::exchange_reports(fleet.clone(), heartbeat.host.clone()));
     tokio::spawn(heartbeat.run());
 }
@@ -45,6 +53,8 @@ struct Heartbeat {
     refreshing: Option<JoinHandle<()>>,
     /// Organizations that this worker owned at the last renewal.
     owned: BTreeSet<OrganizationId>,
+    /// Time for which only other workers have reached the broker.
+    cut_off: CutOffClock,
 }
 
 impl Heartbeat {
@@ -89,7 +99,8 @@ impl Heartbeat {
         state.view.next_look(state.lease.interval())
     }
 
-    fn failed(&self, failure: &ServerFailure, reported: &mut bool) {
+    fn failed(&mut self, failure: &ServerFailure, reported: &mut bool) {
+        self.cut_off.reset();
         if !std::mem::replace(reported, true) {
             warn!(error = %failure, "could not renew the worker's lease; trying again");
         }
@@ -227,19 +238,31 @@ impl Heartbeat {
 
     /// Begins to give back what another worker is to have, and to take what this one is to have.
     fn move_organizations(&mut self, me: Uuid) {
-        let (FleetMoves { give, take }, mut has_changed) = {
-            let state = self.fleet.lock();
-            let is_held = |id: &OrganizationId| state.holdings.get(id).is_some();
-            (assignment::moves(&state.view, me, state.lease.is_established(Instant::now()), is_held), false)
+        let (FleetMoves { give, take }, gives_up) = {
+            let (state, now) = (self.fleet.lock(), Instant::now());
+            let is_cut_off = !self.host.reaches_broker() && state.view.another_receives(me);
+            let gives_up = self.cut_off.look(is_cut_off, now);
+            let mover = MoverState { id: me, is_established: state.lease.is_established(now), gives_up };
+            (assignment::moves(&state.view, mover, |id| state.holdings.get(id).is_some()), gives_up)
         };
-        for organization in &give {
-            if self.fleet.lock().holdings.give_back(organization, TakeoverReason::Balance) {
-                debug!(organization_id = %organization, "giving an organization back");
-                has_changed = true;
-            }
+        let given: Vec<&OrganizationId> = {
+            let holdings = &mut self.fleet.lock().holdings;
+            let mut gives = |id: &OrganizationId| {
+                if gives_up { holdings.give_up(id) } else { holdings.give_back(id, TakeoverReason::Balance) }
+            };
+            give.iter().filter(|id| gives(id)).collect()
+        };
+        for organization in &given {
+            debug!(organization_id = %organization, "giving an organization back");
         }
-        if has_changed {
+        if !given.is_empty() {
             self.fleet.changed();
+        }
+        if gives_up && !given.is_empty() {
+            warn!(
+                organizations = given.len(),
+                "can't reach the broker, which another worker reaches; giving organizations up"
+            );
         }
         let is_moving = self.moving.as_ref().is_some_and(|moving| !moving.is_finished());
         if !take.is_empty() && !is_moving && self.host.is_able() && !self.fleet.is_leaving() {
@@ -253,8 +276,8 @@ impl Heartbeat {
         let over: Vec<(Claim, TakeoverReason)> = {
             let state = self.fleet.lock();
             let over = state.holdings.iter().filter_map(|(id, held)| match held.stage {
-                // A probe of the organization may still be under way.
-                HoldingStage::Over(why) if self.host.is_idle(id) => {
+                // A probe of the organization may still be under way. For what is given up nobody waits.
+                HoldingStage::Over(why) if why == TakeoverReason::Lost || self.host.is_idle(id) => {
                     Some((Claim { organization: id.clone(), worker: held.worker, term: held.term }, why))
                 }
                 _ => None,
@@ -262,9 +285,8 @@ impl Heartbeat {
             over.collect()
         };
         for (claim, why) in over {
-            let why = if why == TakeoverReason::Left { assignment::LEFT } else { assignment::BALANCE };
             tables.release(&claim, why).await?;
-            info!(organization_id = %claim.organization, reason = why, "gave an organization back");
+            info!(organization_id = %claim.organization, reason = assignment::released(why), "gave an organization back");
             self.fleet.lock().holdings.released(&claim.organization);
         }
         Ok(())

@@ -37,7 +37,7 @@ pub(super) enum HoldingStage {
     Held,
     /// The engine finishes what is in progress.
     Returning(TakeoverReason),
-    /// Nothing is in progress; the row is to be released.
+    /// The row is to be released: nothing is in progress, or the organization is given up.
     Over(TakeoverReason),
     /// The term is over; the engine lets go.
     Void,
@@ -97,6 +97,18 @@ impl Holdings {
         true
     }
 
+    /// Gives an organization up: its row is released at once, and what is in progress of it begins no request any more.
+    /// Returns true if the engine is to end its consumer.
+    pub(super) fn give_up(&mut self, organization: &OrganizationId) -> bool {
+        let held = self.0.get_mut(organization);
+        let Some(held) = held.filter(|held| matches!(held.stage, HoldingStage::Held | HoldingStage::Returning(_)))
+        else {
+            return false;
+        };
+        held.stage = HoldingStage::Over(TakeoverReason::Lost);
+        true
+    }
+
     /// Records that nothing of an organization is in progress any more.
     pub(super) fn over(&mut self, claim: &Claim) {
         let Some(held) = self.0.get_mut(&claim.organization).filter(|held| held.is_of(claim)) else { return };
@@ -123,7 +135,7 @@ impl Holdings {
     /// Records that the row of an organization is released.
     pub(super) fn released(&mut self, organization: &OrganizationId) {
         if self.0.get(organization).is_some_and(|held| matches!(held.stage, HoldingStage::Over(_))) {
-            self.0.remove(organization);
+            self.lose(organization);
         }
     }
 
@@ -200,6 +212,24 @@ mod tests {
         assert_eq!(stage(&holdings), Some(HoldingStage::Void), "of another term");
         holdings.over(&claim(1));
         assert_eq!(stage(&holdings), None);
+    }
+
+    #[test]
+    fn one_that_is_given_up_is_released_before_the_engine_has_let_go() {
+        for is_returning in [false, true] {
+            let mut holdings = held();
+            holdings.begin(&claim(1));
+            if is_returning {
+                holdings.give_back(&"org".into(), TakeoverReason::Balance);
+            }
+            assert!(holdings.give_up(&"org".into()) && !holdings.give_up(&"org".into()));
+            assert_eq!(stage(&holdings), Some(HoldingStage::Over(TakeoverReason::Lost)));
+            assert_eq!((holdings.actor(&"org".into()), holdings.claim(&"org".into())), (None, None));
+            holdings.released(&"org".into());
+            assert_eq!((stage(&holdings), holdings.holds(&claim(1))), (Some(HoldingStage::Void), false));
+            holdings.over(&claim(1));
+            assert_eq!(stage(&holdings), None);
+        }
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub trait FleetHost: Send + Sync + 'static {
     /// Returns true if the worker can consume queues now.
     fn is_able(&self) -> bool;
 
+    /// Returns true while the broker is connected and answers.
+    fn reaches_broker(&self) -> bool;
+
     /// Returns the number of events in progress.
     fn in_flight(&self) -> i64;
 

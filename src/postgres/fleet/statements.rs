@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::fleet::Claim;
+use handoffd_engine::ports::metrics::TakeoverReason;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::super::errors::{FailureKind, ServerFailure, in_time};
 use super::super::statement::Durability;
+use super::assignment::released;
 use super::host::HostedOrganizations;
 use super::view::{OwnerRow, WorkerLists, WorkerRow, WorkerState};
 
@@ -189,13 +191,13 @@ impl FleetTables<'_> {
     }
 
     /// Gives an organization back.
-    pub(super) async fn release(&self, claim: &Claim, why: &str) -> Result<(), ServerFailure> {
+    pub(super) async fn release(&self, claim: &Claim, why: TakeoverReason) -> Result<(), ServerFailure> {
         let text = format!(
             "UPDATE handoffd_owners SET worker = NULL, since = clock_timestamp(), released = $4 \
              WHERE organization = $1 AND worker = $2 AND term = $3 RETURNING {}",
             Durability::Durable.setting()
         );
-        let name = claim.organization.as_str().as_bytes();
+        let (name, why) = (claim.organization.as_str().as_bytes(), released(why));
         let params: Params<'_> =
             &[(&name, Type::BYTEA), (&claim.worker, Type::UUID), (&claim.term, Type::INT8), (&why, Type::TEXT)];
         self.query(&text, params).await.map(drop)
@@ -205,7 +207,7 @@ impl FleetTables<'_> {
     pub(super) async fn leave(&self, me: Uuid) -> Result<(), ServerFailure> {
         const RELEASE: &str = "UPDATE handoffd_owners SET worker = NULL, since = clock_timestamp(), released = $2 \
              WHERE worker = $1";
-        self.query(RELEASE, &[(&me, Type::UUID), (&super::assignment::LEFT, Type::TEXT)]).await?;
+        self.query(RELEASE, &[(&me, Type::UUID), (&released(TakeoverReason::Left), Type::TEXT)]).await?;
         self.query("DELETE FROM handoffd_workers WHERE id = $1", &[(&me, Type::UUID)]).await.map(drop)
     }
 

@@ -90,7 +90,19 @@ impl WorkerState {
     }
 }
 
+impl WorkerRow {
+    /// Returns true if the worker can be given more.
+    pub(super) fn receives(&self) -> bool {
+        self.state == WorkerState::Joined && self.able && !self.is_expired
+    }
+}
+
 impl FleetView {
+    /// Returns true if a worker other than this one can be given more.
+    pub(super) fn another_receives(&self, me: Uuid) -> bool {
+        self.workers.iter().any(|(id, row)| *id != me && row.receives())
+    }
+
     /// Returns true if the worker's row still counts: an organization that it owns is not free.
     pub(super) fn counts(&self, worker: Uuid) -> bool {
         self.workers.get(&worker).is_some_and(|row| row.state != WorkerState::Lost)

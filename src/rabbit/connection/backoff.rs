@@ -6,7 +6,8 @@ use backoff::backoff::Backoff as _;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
 
 const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+/// Longest pause. Shorter than a worker may be cut off among others that are not: they reconnect first after an outage.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Exponential backoff with jitter. Each pause is between half of its nominal length and all of it, so that many
 /// workers don't reconnect at once.

@@ -17,4 +17,5 @@ pub mod raw;
 pub mod rig;
 pub mod simulator;
 pub mod frame_proxy;
+pub mod network;
 pub mod worker;
