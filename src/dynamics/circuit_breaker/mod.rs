@@ -30,6 +30,8 @@ pub(super) struct CircuitBreaker {
     probe_at: Option<Instant>,
     /// Time of the last release. Refusals of requests that began earlier are ignored.
     freed: Option<Instant>,
+    /// Delay between the probes when the last one succeeded.
+    last_pause: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +110,7 @@ impl CircuitBreaker {
             all: self.all.as_ref().map(again),
             steps: self.steps.iter().map(step).collect(),
             probe_at: self.probe_at.map(|_| now),
-            freed: None,
+            ..Self::default()
         }
     }
 
@@ -190,7 +192,7 @@ impl CircuitBreaker {
     pub(super) fn probe_succeeded(&mut self, now: Instant) -> BreakerChange {
         self.probe_at = None;
         let Some(held) = self.all.take() else { return self.tell() };
-        self.freed = Some(now);
+        (self.freed, self.last_pause) = (Some(now), held.cause.pause);
         for step in &mut self.steps {
             (step.held.due, step.is_reported) = (now, false);
         }
@@ -210,6 +212,11 @@ impl CircuitBreaker {
 
     /// Records a refused probe.
     pub(super) fn probe_refused(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
+        // Whoever let the request in and knows no `WhoAmI` may know the tables: a missing environment shows with the next
+        // event.
+        if fault.status == Some(404) && !self.has_refused_with(404) {
+            return self.probe_succeeded(now);
+        }
         let asked = self.probe_at.take().is_some();
         match &mut self.all {
             Some(held) => held.again(fault, now),
@@ -237,8 +244,19 @@ impl CircuitBreaker {
         self.free(is_untried, now)
     }
 
+    fn has_refused_with(&self, status: u16) -> bool {
+        let mut trips = self.all.iter().chain(self.steps.iter().map(|step| &step.held));
+        trips.any(|held| held.cause.fault.status == Some(status))
+    }
+
     fn block(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
-        let held = Trip::new(fault, now);
+        let mut held = Trip::new(fault, now);
+        // The probe that released it proved too little, so the pauses go on growing.
+        let is_recent = |freed| now.saturating_duration_since(freed) < LONGEST_PAUSE;
+        if !self.last_pause.is_zero() && self.freed.is_some_and(is_recent) {
+            held.cause.pause = self.last_pause;
+            held.wait_longer(now);
+        }
         let fault = held.cause.fault.clone();
         self.all = Some(held);
         BreakerChange::Blocked(fault)

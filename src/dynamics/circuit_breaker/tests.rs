@@ -69,6 +69,37 @@ fn probes_are_due_after_5_seconds_and_then_at_growing_pauses_of_at_most_30() {
 }
 
 #[test]
+fn pauses_go_on_growing_while_the_requests_after_a_successful_probe_are_refused() {
+    let (mut now, refused) = (Instant::now(), fault(StepName::PostIncident, 401, "application user"));
+    let (mut breaker, mut pauses) = (CircuitBreaker::default(), Vec::new());
+    for _ in 0..5 {
+        breaker.held(STEP, &refused, now, now);
+        let due = breaker.due().expect("a probe");
+        pauses.push((due - now).as_secs());
+        now = due + SECOND;
+        breaker.probe_succeeded(now);
+    }
+    assert_eq!(pauses, [5, 10, 20, 30, 30]);
+    now += SECOND * 31;
+    breaker.held(STEP, &refused, now, now);
+    assert_eq!(breaker.due(), Some(now + SECOND * 5), "a later refusal is a new one");
+}
+
+#[test]
+fn a_probe_with_404_refuses_only_an_environment_that_was_missing() {
+    let (now, missing) = (Instant::now(), fault(StepName::Probe, 404, "environment_url"));
+    let mut breaker = blocked_by(&no_token(), now);
+    assert!(matches!(breaker.probe_refused(&missing, now), BreakerChange::Released(_)));
+    let mut breaker = CircuitBreaker::default();
+    breaker.held(STEP, &no_privilege(), now, now);
+    assert!(matches!(breaker.probe_refused(&missing, now), BreakerChange::Held(_)), "the step alone");
+    let mut breaker = CircuitBreaker::default();
+    breaker.held(STEP, &fault(STEP, 404, "environment_url"), now, now);
+    assert!(matches!(breaker.probe_refused(&missing, now), BreakerChange::Blocked(_)));
+    assert!(matches!(breaker.probe_refused(&missing, now), BreakerChange::None), "and it stays so");
+}
+
+#[test]
 fn a_block_of_every_request_ends_with_one_successful_probe() {
     for fault in [no_token(), fault(StepName::PostIncident, 401, "application user")] {
         let now = Instant::now();

@@ -55,8 +55,8 @@ pub fn finalize_unreadable(
 }
 
 fn is_unreadable_for_good(step: StepName, status: Option<u16>, history: &[HistoryEntry]) -> bool {
-    // 408 is transient, and an answer of the token service concerns no single event.
-    if !matches!(status, Some(400..=499)) || status == Some(408) || step == StepName::Token {
+    // 401 is never the event's, 408 is transient, and an answer of the token service concerns no single event.
+    if !matches!(status, Some(400..=499)) || matches!(status, Some(401 | 408)) || step == StepName::Token {
         return false;
     }
     let of_step = history.iter().rev().filter(|entry| entry.step == step);
@@ -102,6 +102,13 @@ mod tests {
             assert_eq!(remedy_after(StepName::PostIncident, status, &history), Remedy::GiveUp, "{status}");
             assert_eq!(remedy_after(StepName::PostIncident, status, &history[1..]), Remedy::Retry, "{status}: four");
         }
+    }
+
+    #[test]
+    fn a_401_without_a_body_never_becomes_the_events_own_fault() {
+        let history = vec![entry(StepName::PostIncident, Some(401)); 20];
+        let unknown = Fault { remedy: Remedy::Hold, ..fault(StepName::PostIncident, 401) };
+        assert_eq!(insisted(unknown, &history).remedy, Remedy::Hold);
     }
 
     #[test]
