@@ -32,6 +32,22 @@ async fn temporary_faults_are_retried_in_the_process() {
     rig.nothing_is_left().await;
 }
 
+/// Contract 10: `handoffd_event_seconds` is the time from receipt to final outcome, waits in retry queues included.
+#[tokio::test]
+async fn the_seconds_of_an_event_count_from_its_first_receipt() {
+    let rig = rig().set("retry", "delays", vec!["2s".to_owned()]).set("retry", "in_process", 1).start().await;
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "status": 503 } }));
+    assert_eq!(rig.process(&handoff("email")).await.body["data"]["attempts"], 2);
+    let counted = async || rig.worker().metric("handoffd_event_seconds_count", "route=\"incident\"").await == 1;
+    eventually("the event's metric", counted).await;
+    let metrics = rig.worker().metrics().await;
+    let sum = metrics
+        .lines()
+        .find(|line| line.starts_with("handoffd_event_seconds_sum{route=\"incident\",type=\"handoff\"}"));
+    let seconds: f64 = sum.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap();
+    assert!((2.0..30.0).contains(&seconds), "{seconds} s");
+}
+
 #[tokio::test]
 async fn an_unreadable_refusal_is_given_up_after_five_equal_ones() {
     let rig = rig().set("retry", "delays", vec!["200ms".to_owned()]).start().await;

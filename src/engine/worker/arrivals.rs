@@ -83,6 +83,14 @@ impl OrganizationArrivals {
         }
     }
 
+    /// Records that a message was in a retry queue when the store was read. It may be in flight by now.
+    pub(super) fn recall(&mut self, message: RetriedMessage, until: Timestamp) {
+        let of_it = (message.first_seen, 0)..=(message.first_seen, u64::MAX);
+        if self.held.range(of_it).next().is_none() {
+            self.retry(message, until);
+        }
+    }
+
     /// Records that an event was moved to the organization's queue.
     pub(super) fn arrive(&mut self, now: Timestamp) {
         self.forget_early(now);

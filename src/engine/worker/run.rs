@@ -1,6 +1,6 @@
 //! Start and end of the worker: one router, and a consumer for each organization that this worker owns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,11 @@ impl Consumers {
             let organizations = known.borrow_and_update().clone();
             fleet.borrow_and_update();
             self.end_disowned();
-            for organization in organizations {
-                self.start(organization);
+            let started: HashSet<OrganizationId> =
+                organizations.into_iter().filter(|organization| self.start(organization.clone())).collect();
+            if !started.is_empty() {
+                let worker = self.worker.clone();
+                tokio::spawn(async move { worker.recall_retried(|organization| started.contains(organization)).await });
             }
             tokio::select! {
                 biased;
@@ -83,15 +86,16 @@ impl Consumers {
         }
     }
 
-    fn start(&mut self, organization: OrganizationId) {
+    /// Starts a consumer, unless there is one or the organization is not owned. Returns true if it has.
+    fn start(&mut self, organization: OrganizationId) -> bool {
         if self.running.contains_key(&organization) {
-            return;
+            return false;
         }
         let ownership = self.worker.fleet.ownership(&organization);
         let claim = match &ownership {
-            OwnershipState::None => return,
+            OwnershipState::None => return false,
             OwnershipState::Sole => None,
-            OwnershipState::Term(claim) if !self.worker.fleet.begin(claim) => return,
+            OwnershipState::Term(claim) if !self.worker.fleet.begin(claim) => return false,
             OwnershipState::Term(claim) => Some(claim.clone()),
         };
         let end = self.stopped.child_token();
@@ -102,6 +106,7 @@ impl Consumers {
             consumer.run(end).await;
             organization
         });
+        true
     }
 
     /// Reports an organization of which nothing is in progress any more.

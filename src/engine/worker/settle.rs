@@ -30,7 +30,8 @@ impl Worker {
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
         let account = OrganizationAccount::new(&arrival, &settlement);
-        let Arrival { delivery, received, decoded, tickets, claim, .. } = arrival;
+        let Arrival { delivery, received, decoded, tickets, claim, pending, .. } = arrival;
+        let received = EventReceipt { delivered: received, first_seen: pending.first_seen() };
         let event = event_in(&decoded).map(EventName::of);
         let is_void = claim.as_ref().is_some_and(|claim| !self.fleet.holds(claim));
         let settlement = if is_void && !matches!(settlement, Settlement::Requeue) { self.fenced() } else { settlement };
@@ -122,7 +123,7 @@ impl Worker {
     async fn conclude(
         &self,
         (delivery, event): (&Delivery, Option<EventName<'_>>),
-        (received, claim): (Instant, Option<Claim>),
+        (received, claim): (EventReceipt, Option<Claim>),
         settlement: Settlement,
     ) -> Result<AfterCopy, BusError> {
         match settlement {
@@ -136,14 +137,14 @@ impl Worker {
         Ok(AfterCopy::Ack)
     }
 
-    fn done(&self, delivery: &Delivery, received: Instant, done: &FinishedEvent) {
+    fn done(&self, delivery: &Delivery, received: EventReceipt, done: &FinishedEvent) {
         let FinishedEvent { key, outcome, timestamp } = done;
         trace::ended(outcome.status.as_str(), outcome.attempts, outcome.reason.map(Reason::as_str));
         self.metrics.record(Measurement::Event(outcome.kind, end_of(outcome)));
-        self.finished(received, outcome, *timestamp);
         let received_at = self.tracker.get(key).and_then(|tracked| tracked.received());
+        self.finished(received, received_at, outcome, *timestamp);
         let total = received_at.map(|at| elapsed(at, self.now()));
-        log(key, outcome, &headers::trace(&delivery.envelope), (received.elapsed(), total));
+        log(key, outcome, &headers::trace(&delivery.envelope), (received.delivered.elapsed(), total));
     }
 
     fn known(&self, key: &EventKey, outcome: &Outcome) {
@@ -183,7 +184,7 @@ impl Worker {
     async fn dead(
         &self,
         delivery: &Delivery,
-        (received, claim): (Instant, Option<Claim>),
+        (received, claim): (EventReceipt, Option<Claim>),
         letter: NewDeadLetter,
     ) -> Result<AfterCopy, BusError> {
         let headers = with_trace(headers::for_dead_letter(&letter, &delivery.routing_key), &delivery.envelope);
@@ -191,7 +192,8 @@ impl Worker {
         trace::ended("dead_lettered", letter.outcome.attempts, Some(letter.reason.as_str()));
         self.metrics.record(Measurement::Event(letter.outcome.kind, EventEnd::DeadLettered));
         self.metrics.record(Measurement::DeadLettered(letter.reason));
-        self.finished(received, &letter.outcome, letter.timestamp);
+        let received_at = letter.key().and_then(|key| self.tracker.get(&key)?.received());
+        self.finished(received, received_at, &letter.outcome, letter.timestamp);
         log_dead(&letter);
         Ok(self.lies_in_the_dead_letter_queue(letter, claim).await)
     }
@@ -241,14 +243,30 @@ impl Worker {
         Ok(())
     }
 
-    fn finished(&self, received: Instant, outcome: &Outcome, timestamp: Option<Timestamp>) {
+    fn finished(
+        &self,
+        received: EventReceipt,
+        by_router: Option<Timestamp>,
+        outcome: &Outcome,
+        timestamp: Option<Timestamp>,
+    ) {
+        let now = self.now();
+        let first = by_router.map_or(received.first_seen, |at| at.min(received.first_seen));
         self.metrics.record(Measurement::Finished {
             kind: outcome.kind,
             route: outcome.route,
-            elapsed: received.elapsed(),
-            age: timestamp.map(|time| elapsed(time, self.now())),
+            // Times of two processes may differ; the delivery's own is exact.
+            elapsed: elapsed(first, now).max(received.delivered.elapsed()),
+            age: timestamp.map(|time| elapsed(time, now)),
         });
     }
+}
+
+/// EventReceipt of an event: by this delivery, and by any worker for the first time.
+#[derive(Clone, Copy)]
+struct EventReceipt {
+    delivered: Instant,
+    first_seen: Timestamp,
 }
 
 /// Adds the worker's own trace context, if any, to a copy that has none.

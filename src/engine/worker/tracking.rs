@@ -9,13 +9,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::arrival::Arrival;
+use super::arrivals::RetriedMessage;
 use super::core::Worker;
 use super::event_tracker::{EventStage, MOST_TRACKED, TrackedEvent};
 use super::settle::Disposition;
 use super::settlement::Settlement;
-use crate::event::EventKey;
-use crate::ports::store::Change;
-use crate::workflow::{Life, Milestone, MilestoneKind};
+use crate::event::{EventKey, OrganizationId};
+use crate::ports::fleet::OwnershipState;
+use crate::ports::store::{Change, EventScan, StoredEvent};
+use crate::workflow::{Life, Milestone, MilestoneKind, Phase};
 
 /// Time after which a queued event is noted in the store. Most are begun long before.
 const NOTED_AFTER: Duration = Duration::from_secs(2);
@@ -23,6 +25,9 @@ const NOTED_AFTER: Duration = Duration::from_secs(2);
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 /// Most notes at once, for each shard of the tracker: 5,000 in all, which take the thread of the events 10 ms.
 const MOST_NOTED: usize = 320;
+
+/// Most events in retry queues that are recalled.
+const MOST_RECALLED: usize = 10_000;
 
 /// Event whose delivery is being settled, with the stage that follows.
 pub(super) struct TrackedSettlement {
@@ -96,11 +101,46 @@ impl Worker {
         }
     }
 
-    /// Reads which events waited when the last process ended.
+    /// Reads which events waited in their organizations' queues when the last process ended. Without other workers they
+    /// are all this one's, and their ages count.
     pub(super) async fn recall_queued(&self) {
-        match self.store.queued(MOST_TRACKED).await {
-            Ok(notes) => self.tracker.restore(notes),
-            Err(problem) => debug!(error = %problem, "could not read which events waited before this start"),
+        let notes = match self.store.queued(MOST_TRACKED).await {
+            Ok(notes) => notes,
+            Err(problem) => {
+                debug!(error = %problem, "could not read which events waited before this start");
+                return;
+            }
+        };
+        let is_own = |key: &EventKey| self.fleet.ownership(&key.organization_id) == OwnershipState::Sole;
+        let mut arrived: Vec<(Timestamp, OrganizationId)> = notes
+            .iter()
+            .filter(|(key, _)| is_own(key))
+            .map(|(key, note)| (note.moved.unwrap_or(note.received), key.organization_id.clone()))
+            .collect();
+        arrived.sort_by_key(|(at, _)| *at);
+        for (at, organization) in arrived {
+            self.pending.arrivals(&organization, |arrivals| arrivals.arrive(at));
+        }
+        self.tracker.restore(notes);
+    }
+
+    /// Reads which events of organizations that are now this worker's wait in retry queues, for their ages. A worker that
+    /// does not know them would show an organization without any event that waits.
+    pub(super) async fn recall_retried(&self, is_own: impl Fn(&OrganizationId) -> bool) {
+        let scan = EventScan { id: None, organization: None, unfinished_only: true, after: None, limit: MOST_RECALLED };
+        let found = match self.store.scan(&scan).await {
+            Ok(scanned) => scanned.found,
+            Err(problem) => {
+                debug!(error = %problem, "could not read which events wait in retry queues");
+                return;
+            }
+        };
+        for StoredEvent { key, record } in found {
+            let until = record.life.last(MilestoneKind::Waiting).and_then(|wait| wait.until);
+            if let Some(until) = until.filter(|_| record.phase == Phase::Waiting && is_own(&key.organization_id)) {
+                let message = RetriedMessage::new(record.first_seen, &key.event_id);
+                self.pending.arrivals(&key.organization_id, |arrivals| arrivals.recall(message, until));
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use crate::ports::destination::Unavailable;
 use crate::ports::store::queued::QueuedNote;
 use crate::ports::store::{Change, Store};
 use crate::worker::event_tracker::EventStage;
-use crate::workflow::{Phase, Record, Remedy};
+use crate::workflow::samples::at;
+use crate::workflow::{Milestone, Phase, Record, Remedy, samples};
 
 fn messages(events: &[&str]) -> Vec<QueuedMessage> {
     events.iter().map(|event| QueuedMessage::new(Envelope::default(), handoff(event))).collect()
@@ -180,13 +181,17 @@ async fn a_poison_message_whose_ack_was_lost_is_not_processed_again() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waited_before_a_start_is_known_after_it() {
-    let rig = rig();
-    let received = rig.worker.now();
-    let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_1".into(), received, moved: None };
-    rig.store.write(vec![Change::Queued(key("evt_1"), note)]).await.unwrap();
+    let (rig, [ten, eleven]) = (rig(), [at("2026-11-22T10:00:00Z"), at("2026-11-22T11:00:00Z")]);
+    let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_1".into(), received: eleven, moved: None };
+    let mut retried = Record { first_seen: ten, ..samples::record(Phase::Waiting) };
+    retried.life.add(Milestone::waiting(ten, "transient", at("2026-11-22T12:30:00Z")));
+    let changes = vec![Change::Queued(key("evt_1"), note), Change::Record(key("evt_2"), Box::new(retried))];
+    rig.store.write(changes).await.unwrap();
     run_for(&rig, Vec::new(), Duration::from_secs(1)).await;
     let known = rig.worker.tracker.get(&key("evt_1")).expect("the event of the note");
-    assert_eq!((known.stage, known.received()), (EventStage::Queued, Some(received)));
+    assert_eq!((known.stage, known.received()), (EventStage::Queued, Some(eleven)));
+    let ages = rig.worker.event_ages(&"org_acme".into());
+    assert_eq!((ages.waiting, ages.held), (Some(eleven), Some(ten)), "their ages go on");
 }
 
 #[tokio::test(start_paused = true)]
