@@ -1,6 +1,7 @@
 //! `why ID`: what became of whatever this is the id of. Queries the running worker, which knows the most; without one
 //! reads the store and the dead letters.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, anyhow};
@@ -78,7 +79,13 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
         limits: Limits { max_event_bytes: config.worker.max_event_bytes },
         failed: AtomicBool::new(false),
     };
-    let around = Surroundings { now: Timestamp::now(), names: &names, broker_connected: false, organizations: None };
+    let around = Surroundings {
+        now: Timestamp::now(),
+        names: &names,
+        broker_connected: false,
+        organizations: None,
+        elsewhere: HashMap::new(),
+    };
     let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around };
     let found = find(&sources, id).await;
     _ = store.close().await;

@@ -168,12 +168,16 @@ impl ApiState {
 
     fn event_sources<'a>(&'a self, all: Vec<OrganizationView>, letters: &'a WorkersLetters) -> EventSources<'a> {
         let waiting = all.iter().filter_map(|view| view.waiting).sum();
+        let elsewhere = all.iter().filter(|view| view.blocked_elsewhere.is_some());
+        let elsewhere =
+            elsewhere.filter_map(|view| Some((view.organization_id.clone(), view.worker.clone()?))).collect();
         let organizations = all.into_iter().map(|view| (view.organization_id, view.state)).collect();
         let around = Surroundings {
             now: Timestamp::now(),
             names: &self.names,
             broker_connected: self.metrics.counts().broker_connected,
             organizations: Some(organizations),
+            elsewhere,
         };
         EventSources { store: &*self.store, tracker: Some(&self.tracker), waiting, letters, around }
     }

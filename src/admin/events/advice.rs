@@ -42,14 +42,15 @@ pub(super) fn of_organization(id: &str, state: &OrganizationState) -> String {
     }
 }
 
-/// Returns the advice for an event in a retry queue.
-pub(super) fn of_retry(reason: &str) -> &'static str {
-    match reason {
+/// Returns the advice for an event in a retry queue, given that about its organization if that is blocked.
+pub(super) fn of_retry(reason: &str, of_blocked: Option<String>) -> String {
+    let advice = match reason {
         "handoff_awaited" => "Waits for the handoff of its session. No action needed.",
         "first_awaited" => "Waits for another event with the same id. No action needed.",
         "throttled" => "Rate-limited by Dynamics; retried automatically. No action needed.",
         "store" => "The store failed; retried automatically. Check the worker's log and its disk.",
         "panic" => "The worker failed on this event; retried automatically. Check the worker's log.",
+        "new_queue" if of_blocked.is_some() => return of_blocked.unwrap_or_default(),
         "new_queue" => "Its organization's queue was just created; retried automatically. No action needed.",
         "unknown_organization" => {
             "A file of an organization is faulty, so its organization may be configured; correct the file."
@@ -58,5 +59,6 @@ pub(super) fn of_retry(reason: &str) -> &'static str {
             "Retried automatically. If it keeps failing, its last error says what Dynamics answers; `handoffd org test` only reads, \
              and may pass all the same."
         }
-    }
+    };
+    advice.to_owned()
 }

@@ -87,6 +87,8 @@ pub struct Surroundings<'a> {
     pub broker_connected: bool,
     /// State of each configured organization; `None` if no worker answers.
     pub organizations: Option<HashMap<String, OrganizationState>>,
+    /// Owners of the organizations that another worker than the answering one carries.
+    pub elsewhere: HashMap<String, String>,
 }
 
 impl EventState {
@@ -130,10 +132,11 @@ impl EventAnswer {
             advice: None,
             error: record.filter(|record| record.outcome().is_none()).and_then(last_error),
         };
-        // A note of a queued event may be older than the event's end.
-        let ended = record.and_then(|record| record.outcome()).map(|outcome| outcome.finished_at);
-        let tracked = tracked
-            .filter(|tracked| tracked.stage != EventStage::Queued || ended.is_none_or(|ended| ended < tracked.since()));
+        // A note of a queued event may be older than the event's end, and another worker may have begun it since.
+        let changed = record.map(last_change);
+        let tracked = tracked.filter(|tracked| {
+            tracked.stage != EventStage::Queued || changed.is_none_or(|changed| changed < tracked.since())
+        });
         match (tracked, record) {
             (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
             (None, Some(record)) => Some(of_record(blank, key, record, around)),
@@ -174,7 +177,7 @@ fn of_tracked(blank: EventAnswer, key: &EventKey, tracked: &TrackedEvent, around
             EventAnswer { place: Some("this worker, on hold".to_owned()), reason, ..queued }
         }
         EventStage::Retrying { reason, until } => {
-            retrying(blank, (tracked.since(), until.timestamp()), reason, around.names)
+            retrying(blank, key, (tracked.since(), until.timestamp()), reason, around)
         }
     }
 }
@@ -196,7 +199,7 @@ fn of_record(blank: EventAnswer, key: &EventKey, record: &Record, around: &Surro
             if until.saturating_add(RETURNED).is_ok_and(|returned| returned < around.now) {
                 return queued(blank, key, until, around);
             }
-            retrying(blank, (wait.at, until), wait.reason.as_deref().unwrap_or_default(), around.names)
+            retrying(blank, key, (wait.at, until), wait.reason.as_deref().unwrap_or_default(), around)
         }
     }
 }
@@ -204,9 +207,11 @@ fn of_record(blank: EventAnswer, key: &EventKey, record: &Record, around: &Surro
 /// Describes an event in its organization's queue.
 fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroundings<'_>) -> EventAnswer {
     let id = key.organization_id.as_str();
+    let place = queue(&(around.names.organization)(&key.organization_id));
+    let elsewhere = around.elsewhere.get(id);
     let answer = EventAnswer {
         state: EventState::Waiting,
-        place: Some(queue(&(around.names.organization)(&key.organization_id))),
+        place: Some(elsewhere.map_or(place.clone(), |worker| format!("{place}, or in progress at worker {worker}"))),
         since: Some(since),
         ..blank
     };
@@ -235,21 +240,30 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
 /// Describes an event in a retry queue.
 fn retrying(
     blank: EventAnswer,
+    key: &EventKey,
     (since, until): (Timestamp, Timestamp),
     reason: &str,
-    names: &QueueNames,
+    around: &Surroundings<'_>,
 ) -> EventAnswer {
     let delay = until.duration_since(since).unsigned_abs();
-    let name = names.retries.iter().find(|(of, _)| *of == delay).map(|(_, name)| queue(name));
+    let name = around.names.retries.iter().find(|(of, _)| *of == delay).map(|(_, name)| queue(name));
     EventAnswer {
         state: EventState::Waiting,
         place: Some(name.unwrap_or_else(|| "a retry queue".to_owned())),
         since: Some(since),
         reason: Some(reason.to_owned()),
         next_attempt: Some(until),
-        advice: Some(advice::of_retry(reason).to_owned()),
+        advice: Some(advice::of_retry(reason, of_blocked(key, around))),
         ..blank
     }
+}
+
+/// Returns the advice about the event's organization, if it is blocked: without its queue, for example, the event would
+/// wait for ever.
+fn of_blocked(key: &EventKey, around: &Surroundings<'_>) -> Option<String> {
+    let (id, organizations) = (key.organization_id.as_str(), around.organizations.as_ref()?);
+    let blocked = organizations.get(id).filter(|state| matches!(state, OrganizationState::Blocked { .. }))?;
+    Some(advice::of_organization(id, blocked))
 }
 
 fn finished(blank: EventAnswer, outcome: &Outcome) -> EventAnswer {
@@ -290,6 +304,14 @@ fn dead(blank: EventAnswer, record: &Record, outcome: &Outcome, names: &QueueNam
         advice: error.and_then(|error| error.advice.clone()).or_else(|| Some(advice::DEAD.to_owned())),
         ..answer
     }
+}
+
+/// Returns the time of the last change that a record tells of.
+fn last_change(record: &Record) -> Timestamp {
+    let ended = record.outcome().map(|outcome| outcome.finished_at);
+    let request = record.history.last().map(|request| request.at);
+    let milestone = record.life.milestones.last().map(|milestone| milestone.at);
+    ended.or(request.max(milestone)).unwrap_or(record.first_seen)
 }
 
 fn record_in_dynamics(outcome: &Outcome) -> Option<String> {

@@ -68,7 +68,8 @@ fn states() -> [(&'static str, OrganizationState); 4] {
 
 fn around(names: &QueueNames, state: Option<OrganizationState>) -> Surroundings<'_> {
     let organizations = state.map(|state| ("org".to_owned(), state)).into_iter().collect();
-    Surroundings { now: at(10), names, broker_connected: true, organizations: Some(organizations) }
+    let elsewhere = HashMap::new();
+    Surroundings { now: at(10), names, broker_connected: true, organizations: Some(organizations), elsewhere }
 }
 
 /// Answer in one line: state, place, minute, reason, minute of the next attempt.
@@ -105,6 +106,30 @@ fn an_event_waits_for_its_organization_in_its_queue() {
     }
     let queued = tracked(EventStage::Queued, 5);
     assert_eq!(told(None, Some(&queued), None), "waiting | queue q.organization.org | 5 | unknown_organization | -1");
+}
+
+#[test]
+fn an_event_that_another_worker_may_have_begun_is_not_said_to_wait() {
+    let (names, queued) = (names(), tracked(EventStage::Queued, 5));
+    let elsewhere = HashMap::from([("org".to_owned(), "host-2".to_owned())]);
+    let around = Surroundings { elsewhere, ..around(&names, Some(OrganizationState::Open)) };
+    let place = |record: Option<&Record>| {
+        EventAnswer::of(&key("evt_1"), record, Some(&queued), &around).expect("an answer").place.expect("a place")
+    };
+    assert_eq!(place(None), "queue q.organization.org, or in progress at worker host-2");
+    assert_eq!(place(Some(&waiting("transient", 7, 12))), "queue q.retry.5m", "its record is newer");
+}
+
+#[test]
+fn an_event_without_a_queue_is_told_what_its_organization_lacks() {
+    let (names, known) = (names(), tracked(EventStage::Retrying { reason: "new_queue", until: at(12).into() }, 7));
+    let advice = |state| {
+        let around = around(&names, Some(state));
+        EventAnswer::of(&key("evt_1"), None, Some(&known), &around).expect("an answer").advice.expect("advice")
+    };
+    let blocked = OrganizationState::Blocked { since: at(0), error: "missing".into(), advice: "Create it.".into() };
+    assert_eq!(advice(blocked), "Create it.");
+    assert!(advice(OrganizationState::Open).ends_with("No action needed."));
 }
 
 #[test]

@@ -78,6 +78,8 @@ impl Worker {
         let Some(settings) = self.destination.settings(&event.key.organization_id) else {
             let organization = &event.key.organization_id;
             if !self.destination.is_complete() || self.fleet.may_be_configured_elsewhere(organization).await {
+                // Operators ask for it, though it is in no organization's queue.
+                self.tracker.routed(event, self.now());
                 return Ok(self.wait_for_organization(arrival));
             }
             return self.dead_letter(self.unknown_organization(event, arrival), arrival).await;
@@ -149,7 +151,11 @@ impl Worker {
     }
 
     fn unknown_organization(&self, event: &Event, arrival: &Arrival) -> NewDeadLetter {
-        new_dead_letter::unknown_organization(event, self.first_seen(&arrival.message_history), self.now())
+        // It may have waited in its organization's queue until the organization was removed.
+        let received = self.tracker.get(&event.key).and_then(|tracked| tracked.received());
+        let first_seen = self.first_seen(&arrival.message_history);
+        let first_seen = received.map_or(first_seen, |received| received.min(first_seen));
+        new_dead_letter::unknown_organization(event, first_seen, self.now())
     }
 
     /// Settles an event that was decided before and still has to be announced, or announced again. Needs no request to

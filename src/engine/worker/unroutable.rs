@@ -5,12 +5,16 @@ use jiff::Timestamp;
 use super::arrival::Arrival;
 use super::attempt::digest;
 use super::core::Worker;
+use super::event_tracker::TrackedEvent;
 use super::remember::given_up_as;
 use super::settlement::{NewDeadLetter, Settlement};
+use super::tracking::began;
 use super::{headers, new_dead_letter};
 use crate::event::EventKey;
 use crate::ports::store::{Change, StoreError};
-use crate::workflow::{Phase, Progress, Record, ReplayMark, SessionEntry, SessionState, new_run};
+use crate::workflow::{
+    Milestone, MilestoneKind, Phase, Progress, Record, ReplayMark, SessionEntry, SessionState, new_run,
+};
 
 impl Worker {
     /// Dead-letters a message and records that for its key, unless the key belongs to another message that is finished
@@ -25,7 +29,7 @@ impl Worker {
         }
         let unsettled = known.as_ref().filter(|record| record.outcome().is_none());
         let letter = unsettled.into_iter().fold(letter, new_dead_letter::after_all);
-        let record = buried(&letter, digest, known, replay);
+        let record = buried(&letter, digest, known, replay, self.tracker.get(&key));
         let session = self.end_waiting_for(&key, &record, letter.outcome.finished_at).await?;
         let record = Box::new(record);
         let changes = session.into_iter().chain([Change::Record(key, record.clone())]);
@@ -62,10 +66,22 @@ fn belongs_to_other(record: &Record, digest: &str) -> bool {
 }
 
 /// Returns the record of a dead letter, with all that was recorded of its event before.
-fn buried(letter: &NewDeadLetter, body_digest: String, known: Option<Record>, replay: Option<ReplayMark>) -> Record {
+fn buried(
+    letter: &NewDeadLetter,
+    body_digest: String,
+    known: Option<Record>,
+    replay: Option<ReplayMark>,
+    tracked: Option<TrackedEvent>,
+) -> Record {
     let unsettled = known.as_ref().filter(|record| record.outcome().is_none());
+    let is_new = unsettled.is_none();
     let progress = unsettled.map_or_else(Progress::default, |record| record.progress.clone());
-    let (life, history) = new_run(known, replay);
+    let (mut life, history) = new_run(known, replay);
+    match tracked.filter(|tracked| tracked.received().is_some()) {
+        _ if !is_new => {}
+        Some(tracked) => life = began(life, &tracked),
+        None => life.add(Milestone::bare(letter.first_seen, MilestoneKind::Received)),
+    }
     Record {
         kind: letter.outcome.kind,
         session_id: letter.session_id.clone(),

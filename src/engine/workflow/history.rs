@@ -117,8 +117,8 @@ impl HistoryItem {
     }
 
     fn of_milestone(milestone: &Milestone) -> Self {
-        let Milestone { at, what, by, reason, until } = milestone.clone();
-        Self { reason, next_attempt: until, by, ..Self::bare(at, what.as_str()) }
+        let Milestone { at, what, by, reason, error, until } = milestone.clone();
+        Self { reason, error, next_attempt: until, by, ..Self::bare(at, what.as_str()) }
     }
 
     fn of_left_out(left_out: LeftOut) -> Self {

@@ -4,10 +4,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::outcome::{Outcome, Reason};
+
 /// Most milestones of an event. Beyond that waits are dropped first, which keeps a record under 4 KiB.
 pub const MILESTONES: usize = 16;
 /// Longest name of an operator in a milestone, in characters.
 const LONGEST_NAME: usize = 60;
+/// Longest error of a death in a milestone, in characters: a sentence or two.
+const LONGEST_ERROR: usize = 200;
 
 /// Milestones of an event, oldest first.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -33,6 +37,9 @@ pub struct Milestone {
     /// Reason of a wait or of a death.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Error of a death, masked and shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// End of a wait in a retry queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
@@ -80,12 +87,19 @@ pub struct ReplayMark {
 impl Milestone {
     /// Creates a milestone of this kind only.
     pub fn bare(at: Timestamp, what: MilestoneKind) -> Self {
-        Self { at, what, by: None, reason: None, until: None }
+        Self { at, what, by: None, reason: None, error: None, until: None }
     }
 
     /// Creates a wait in a retry queue.
     pub fn waiting(at: Timestamp, reason: &str, until: Timestamp) -> Self {
         Self { reason: Some(reason.to_owned()), until: Some(until), ..Self::bare(at, MilestoneKind::Waiting) }
+    }
+
+    /// Creates the end of an earlier run in the dead letters.
+    pub(super) fn dead(outcome: &Outcome) -> Self {
+        let reason = outcome.reason.map(Reason::as_str).map(str::to_owned);
+        let error = outcome.error.as_ref().map(|error| error.message.chars().take(LONGEST_ERROR).collect());
+        Self { reason, error, ..Self::bare(outcome.finished_at, MilestoneKind::Dead) }
     }
 
     /// Creates an operator's discard.

@@ -1,17 +1,18 @@
 //! Changes of a record that begin another run of its event, or end its dead letter, and keep everything before. Pure.
 
 use super::life::{Life, Milestone, MilestoneKind, ReplayMark, name};
-use super::outcome::Reason;
 use super::record::{HistoryEntry, Phase, Record};
 
 /// Returns the life and the requests with which a new run of an event begins: all of the earlier run, its end, and the
 /// replay.
 pub fn new_run(earlier: Option<Record>, replay: Option<ReplayMark>) -> (Life, Vec<HistoryEntry>) {
     let (mut life, requests) = match earlier {
-        Some(Record { mut life, history, phase, .. }) => {
+        Some(Record { mut life, history, phase, first_seen, .. }) => {
+            if life.last(MilestoneKind::Received).is_none() && life.last(MilestoneKind::Replayed).is_none() {
+                life.milestones.insert(0, Milestone::bare(first_seen, MilestoneKind::Received));
+            }
             if let Phase::Dead(outcome) = phase {
-                let reason = outcome.reason.map(Reason::as_str).map(str::to_owned);
-                life.add(Milestone { reason, ..Milestone::bare(outcome.finished_at, MilestoneKind::Dead) });
+                life.add(Milestone::dead(&outcome));
                 life.milestones.sort_by_key(|milestone| milestone.at); // it may have been discarded after that
             }
             (life, history)
@@ -43,15 +44,25 @@ mod tests {
     use super::*;
     use crate::event::Kind;
     use crate::workflow::samples::at;
-    use crate::workflow::{Outcome, Progress, Status, StepName};
+    use crate::workflow::{Failure, Outcome, Progress, Reason, Status, StepName};
 
     const NINE: &str = "2026-11-22T09:00:00Z";
     const TEN: &str = "2026-11-22T10:00:00Z";
     const NOON: &str = "2026-11-22T12:00:00Z";
 
     fn dead() -> Record {
-        let outcome =
-            Outcome { reason: Some(Reason::InvalidEvent), ..Outcome::bare(Kind::Handoff, Status::Failed, 1, at(TEN)) };
+        let error = Failure {
+            step: StepName::Decode,
+            status: None,
+            code: None,
+            message: "no session".to_owned(),
+            advice: None,
+        };
+        let outcome = Outcome {
+            reason: Some(Reason::InvalidEvent),
+            error: Some(error),
+            ..Outcome::bare(Kind::Handoff, Status::Failed, 1, at(TEN))
+        };
         let life = Life { milestones: vec![Milestone::bare(at(NINE), MilestoneKind::Received)], left_out: None };
         Record {
             kind: Kind::Handoff,
@@ -78,7 +89,16 @@ mod tests {
         let (life, _) = new_run(Some(dead()), Some(replay));
         assert_eq!(kinds(&life), [MilestoneKind::Received, MilestoneKind::Dead, MilestoneKind::Replayed]);
         assert_eq!(life.milestones[1].reason.as_deref(), Some("invalid_event"));
+        assert_eq!(life.milestones[1].error.as_deref(), Some("no session"));
         assert_eq!(life.milestones[2].by.as_deref(), Some("token (ann)"));
+    }
+
+    #[test]
+    fn a_new_run_keeps_the_receipt_of_an_event_that_was_never_begun() {
+        let never_begun = Record { life: Life::default(), ..dead() };
+        let (life, _) = new_run(Some(never_begun), Some(ReplayMark { at: at(NOON), by: None }));
+        assert_eq!(kinds(&life), [MilestoneKind::Received, MilestoneKind::Dead, MilestoneKind::Replayed]);
+        assert_eq!(life.milestones[0].at, at(NINE));
     }
 
     #[test]

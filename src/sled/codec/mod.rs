@@ -252,6 +252,9 @@ fn shorten_texts(record: &mut Record) {
         shorten(&mut error.advice, 200);
         shorten(&mut error.code, 40);
     }
+    for milestone in &mut record.life.milestones {
+        shorten(&mut milestone.error, 60);
+    }
 }
 
 /// Trims second: halves the requests and the milestones, keeps the first and the newest of them, and counts the rest.

@@ -56,7 +56,8 @@ fn largest(id: &str, error: usize, closed: u128, failed: Status) -> Record {
 fn largest_life(name: &str) -> Life {
     let mut life = Life::default();
     for _ in 1..MILESTONES {
-        life.add(Milestone::waiting(at(1), "transient", at(2)));
+        let error = Some(name.chars().take(200).collect());
+        life.add(Milestone { error, ..Milestone::waiting(at(1), "transient", at(2)) });
     }
     life.add(Milestone::discarded(at(3), name));
     life

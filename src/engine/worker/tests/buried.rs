@@ -3,10 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
-use super::rig::{Mood, Rig, envelope, handoff, rig};
+use super::rig::{Mood, NOW, Rig, envelope, handoff, key, rig};
 use crate::event::Envelope;
 use crate::ports::bus::samples::MessageEnd;
-use crate::workflow::{Phase, Remedy, SessionState};
+use crate::worker::EventStage;
+use crate::workflow::{HistoryItem, Phase, Remedy, SessionState, history};
 
 /// Returns an invalid message with this event's id.
 fn broken(event: &str) -> String {
@@ -89,9 +90,22 @@ async fn events_of_unknown_organizations_wait_while_a_file_is_unreadable() {
     assert_eq!((rung, headers["x-handoffd-attempts"].as_str()), (0, "4"), "it spends no attempt");
     assert!(!headers.contains_key("x-handoffd-age-ms"), "nor any age");
     assert_eq!(rig.record("evt_1").await, None);
+    let known = rig.worker.tracker.get(&key("evt_1")).expect("an event that operators can find");
+    assert!(matches!(known.stage, EventStage::Retrying { reason: "unknown_organization", .. }), "{known:?}");
 
     rig.crm.incomplete.store(false, Ordering::Relaxed);
     assert_eq!(reason(&rig.process(Envelope::default(), handoff("evt_1")).await), "unknown_organization");
+    assert_eq!(rig.worker.tracker.get(&key("evt_1")), None);
+    let life = async || history(&rig.record("evt_1").await.unwrap());
+    let steps = |life: &[HistoryItem]| life.iter().map(|item| item.step.clone()).collect::<Vec<_>>();
+    let first = life().await;
+    assert_eq!(steps(&first), ["received", "dead"]);
+    let replayed = envelope(&[("x-handoffd-replayed-at", NOW), ("x-handoffd-replays", "1")]);
+    rig.process(replayed, handoff("evt_1")).await;
+    let both = life().await;
+    // All at one time in this test.
+    assert_eq!(steps(&both), ["replayed", "received", "received", "dead", "dead"]);
+    assert!(first.iter().all(|item| both.contains(item)), "a second death replaces nothing: {both:?}");
 }
 
 #[tokio::test(start_paused = true)]
