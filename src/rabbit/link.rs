@@ -16,7 +16,7 @@ use super::publish::address::{Address, PublishFailure};
 use super::publish::destination_faults::DestinationFaults;
 use super::publish::lane::{PublishPolicy, PublishResult};
 use super::publish::publisher::ConfirmedPublisher;
-use super::queue_stats::QueueStats;
+use super::queue_stats::{NoStats, QueueStats};
 use super::refusal;
 use super::shared::lock;
 use super::topology::declare::{Declared, TopologyError, declare};
@@ -133,6 +133,14 @@ impl Link {
 
     /// Returns the statistics of a queue, or `None` if it is missing or does not answer.
     pub(super) async fn look(&self, queue: &str) -> Option<QueueStats> {
+        self.ask(queue).await.ok()
+    }
+
+    /// Returns the statistics of a queue.
+    ///
+    /// # Errors
+    /// Tells whether the queue is missing, as opposed to one that does not answer.
+    pub(super) async fn ask(&self, queue: &str) -> Result<QueueStats, NoStats> {
         let mut asking = self.questions.lock().await;
         if asking
             .as_ref()
@@ -140,18 +148,18 @@ impl Link {
         {
             let connection = match asking.take() {
                 Some((connection, _)) if connection.status().connected() => connection,
-                _ => open(&self.reached.with_small_frames(), "asks").await.ok()?,
+                _ => open(&self.reached.with_small_frames(), "asks").await.map_err(|_| NoStats::Unknown)?,
             };
-            let channel = open_channel(&connection).await.ok()?;
+            let channel = open_channel(&connection).await.map_err(|_| NoStats::Unknown)?;
             *asking = Some((connection, channel));
         }
-        let (_, channel) = asking.as_ref()?;
-        if let Ok(look) = timeout(LOOK_LIMIT, QueueStats::at(queue, channel)).await {
-            look.ok()
+        let (_, channel) = asking.as_ref().ok_or(NoStats::Unknown)?;
+        if let Ok(found) = timeout(LOOK_LIMIT, QueueStats::at(queue, channel)).await {
+            found.map_err(|error| if refusal::is_deleted(&error) { NoStats::Missing } else { NoStats::Unknown })
         } else {
             // The channel may never answer again.
             *asking = None;
-            None
+            Err(NoStats::Unknown)
         }
     }
 

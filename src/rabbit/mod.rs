@@ -43,6 +43,7 @@ use self::dead_letters::broker_deaths::BrokerDeaths;
 use self::publish::address::{Address, short};
 use self::publish::copy;
 use self::publish::destination_faults::DestinationFaults;
+use self::queue_stats::NoStats;
 use self::shared::lock;
 use self::state::SharedState;
 use self::supervisor::{Supervisor, SupervisorSignals};
@@ -234,9 +235,17 @@ impl Bus for Rabbit {
         loop {
             let (context, until) = self.consumable(organization).await;
             // A queue without a leader never answers its consumer, nor any other consumer of the same channel.
-            if context.link.look(&queue).await.is_none() {
-                tokio::time::sleep(LOOK_AGAIN).await;
-                continue;
+            match context.link.ask(&queue).await {
+                Ok(_) => {}
+                // The next connection declares it.
+                Err(NoStats::Missing) => {
+                    context.link.end(&format!("queue {queue} was deleted"));
+                    continue;
+                }
+                Err(NoStats::Unknown) => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    continue;
+                }
             }
             match Subscription::organization(&context.link, &queue, prefetch).await {
                 Ok(subscribed) => return consumption(subscribed, context, until),

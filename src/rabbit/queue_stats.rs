@@ -13,6 +13,15 @@ pub(super) struct QueueStats {
     pub consumers: u32,
 }
 
+/// Reason that a queue has no statistics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NoStats {
+    /// The queue does not exist.
+    Missing,
+    /// The queue or the broker does not answer.
+    Unknown,
+}
+
 impl QueueStats {
     /// Queries the broker. A missing queue is an error for which the broker closes the channel.
     pub(super) async fn at(queue: &str, channel: &Channel) -> lapin::Result<Self> {

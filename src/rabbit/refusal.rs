@@ -80,6 +80,11 @@ pub(super) fn is_missing(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::NOTFOUND)
 }
 
+/// Returns true if the queue does not exist. A node that is down makes queues missing too, in other words.
+pub(super) fn is_deleted(error: &Error) -> bool {
+    is_missing(error) && said(error).is_some_and(|(_, text)| text.contains("no queue"))
+}
+
 /// Returns true if the declaration itself is wrong (406).
 pub(super) fn is_wrong(error: &Error) -> bool {
     is_soft(error, &AMQPSoftError::PRECONDITIONFAILED)

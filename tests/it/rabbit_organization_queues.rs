@@ -242,6 +242,20 @@ async fn a_queue_deleted_while_in_use_is_declared_again() {
 }
 
 #[tokio::test]
+async fn a_queue_deleted_while_nothing_comes_is_declared_again() {
+    let rig = rig().await;
+    let queue = rig.options.organization_queue(&acme());
+    let mut consumption = rig.bus.consume(&acme(), 5).await;
+    rig.client.delete_queue(&queue).await;
+    assert!(consumption.deliveries.next().await.is_none(), "the broker ends the consumer");
+    let mut consumption = rig.bus.consume(&acme(), 5).await;
+    assert_eq!(rig.client.depth(&queue).await, Some(0));
+    rig.client.publish("", &queue, b"kept", BasicProperties::default()).await;
+    assert_eq!(&first(&mut consumption).await.body[..], b"kept");
+    rig.finish().await;
+}
+
+#[tokio::test]
 async fn without_permission_to_declare_it_the_organization_waits_and_others_continue() {
     let url = Broker::shared();
     let creator = Rig::serving(options(url), url, served(&["org_other"])).await;
