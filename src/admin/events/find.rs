@@ -14,7 +14,7 @@ use handoffd_engine::worker::{EventStage, EventTracker, MOST_TRACKED, TrackedEve
 use handoffd_engine::workflow::Record;
 use uuid::Uuid;
 
-use super::answer::{EventAnswer, Surroundings};
+use super::answer::{EventAnswer, EventState, Surroundings};
 
 /// Most events in an answer.
 const MOST: usize = 50;
@@ -104,6 +104,11 @@ async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, St
             Err(problem) => found.incomplete.push(format!("the dead letters could not be searched: {problem}")),
         }
         found.incomplete.extend(unknown_events(sources));
+    }
+    if sources.tracker.is_none() && found.events.iter().any(|event| event.answer.state == EventState::Dead) {
+        found
+            .incomplete
+            .push("no worker answers, so a dead letter that was replayed meanwhile still counts as dead".to_owned());
     }
     if found.events.len() > MOST {
         found.events.truncate(MOST);

@@ -320,6 +320,8 @@ async fn an_answer_says_why_it_may_be_incomplete() {
     let without = EventSources { tracker: None, ..sources(&all, &letters, &names) };
     assert!(incomplete(&without, "nothing").await.starts_with("no worker answers"));
     assert_eq!(incomplete(&without, "evt_done").await, "");
+    assert!(incomplete(&without, "evt_dead").await.contains("replayed"), "its letter may have left the queue");
+    assert_eq!(incomplete(&whole, "evt_dead").await, "");
     let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_3".into(), received: at(5), moved: None };
     all.0.persist(vec![Change::Queued(key("evt_noted"), note)]).await.unwrap();
     assert_eq!(ids(&find(&without, "evt_noted").await.unwrap().events), ["evt_noted"]);
