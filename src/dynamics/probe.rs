@@ -72,9 +72,8 @@ async fn ask(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Opti
     });
     call.finish(&result);
     match result {
-        Ok(()) => Some(Ok(())),
-        // Whoever answers so let the request in.
-        Err(Fault { status: Some(501), .. }) => Some(Ok(())),
+        // Whoever answers 501 let the request in.
+        Ok(()) | Err(Fault { status: Some(501), .. }) => Some(Ok(())),
         Err(fault) => match fault.remedy {
             Remedy::Hold => Some(Err(fault)),
             Remedy::GiveUp => Some(Ok(())),

@@ -57,7 +57,7 @@ impl Settle for InFlight {
         for part in parts {
             let mut copy = self.copy(Vec::new());
             copy.envelope.message_id = Some(part.message_id);
-            copy.body = part.body.into();
+            copy.body = part.body;
             self.put(Destination::Inbox, copy, limit()).await?;
         }
         Ok(())

@@ -49,8 +49,8 @@ fn is_of_subject(error: &ErrorBody) -> bool {
 
 /// Returns the last number in a message such as "exceeded the maximum allowed length of '4,000'". No length is 0.
 fn longest_named(message: &str) -> Option<u32> {
-    let numbers = message.split(|c: char| !c.is_ascii_digit() && !is_separator(c)).filter_map(number);
-    numbers.filter(|length| *length > 0).next_back()
+    let mut numbers = message.split(|c: char| !c.is_ascii_digit() && !is_separator(c)).filter_map(number);
+    numbers.rfind(|length| *length > 0)
 }
 
 /// Reads a number with or without separators of thousands; of several numbers the last.

@@ -210,7 +210,7 @@ impl Work<'_> {
         keep(substitute, &letter.body)?;
         let Patched { body, original } = patched;
         let mut message = as_replay(&letter, self.order.by.as_deref());
-        message.body = Some(body.into());
+        message.body = Some(body);
         message.headers.extend(original.map(|original| (REPLACED_BODY, original)));
         let entry = record_result(entry, letter.replay(message).await, OperationResult::Replayed)?;
         self.tally.failed += u64::from(entry.result == Some(OperationResult::Failed));

@@ -103,7 +103,7 @@ impl RabbitMessage {
         let queue = &self.context.options.queue;
         let message_id = short(&part.message_id).map_err(|failure| failure.at(Address::queue(queue)))?;
         let copy = copy::for_part(&self.properties, &self.routing_key, message_id);
-        self.put(queue, part.body.into(), copy, self.limit()).await
+        self.put(queue, part.body, copy, self.limit()).await
     }
 
     /// Puts a copy into the retry queue of a rung, or into another one if that one refuses it or has not answered
