@@ -20,7 +20,8 @@ const SILENT: Duration = Duration::from_secs(5);
 /// Asks the broker again and again, and reports while it does not answer. Returns when the channel breaks, with the
 /// reason.
 ///
-/// The connection stays: a broker that is merely busy answers later, and one that hangs ends it by missing heartbeats.
+/// The connection stays unless there is another address: a broker that is merely busy answers later, and one that hangs
+/// ends it by missing heartbeats. A node of a cluster is replaced within 10 s (contract 1).
 pub(super) async fn watch(link: &Link, place: &str, state: &SharedState, metrics: &dyn Metrics) -> String {
     let channel = match link.consuming_channel().await {
         Ok(channel) => channel,
@@ -33,6 +34,10 @@ pub(super) async fn watch(link: &Link, place: &str, state: &SharedState, metrics
             answered
         } else {
             let why = format!("the broker at {place} has answered nothing for {} s", SILENT.as_secs());
+            if link.reached().has_others {
+                state.set_silent(Some(why.clone()));
+                return why;
+            }
             warn!(broker = %place, "{why}; waiting for it, or for the end of its heartbeats");
             state.set_silent(Some(why));
             metrics.record(Measurement::BrokerConnected(false));

@@ -1,5 +1,6 @@
 //! One line to the broker: two connections that live and die together.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -67,13 +68,15 @@ pub(super) enum LinkError {
 }
 
 impl Link {
-    /// Opens both connections and declares or checks the topology.
+    /// Opens both connections, to the address that has fallen silent only if there is no other, and declares or checks the
+    /// topology.
     pub(super) async fn establish(
         options: &RabbitOptions,
         faults: &Arc<DestinationFaults>,
         queues: &OrganizationQueues,
+        silent: Option<SocketAddr>,
     ) -> Result<Self, LinkError> {
-        timeout(ESTABLISH_LIMIT, Self::connect(options, faults, queues))
+        timeout(ESTABLISH_LIMIT, Self::connect(options, faults, queues, silent))
             .await
             .unwrap_or_else(|_| Err(LinkError::Away("no answer in time".to_owned())))
     }
@@ -82,8 +85,9 @@ impl Link {
         options: &RabbitOptions,
         faults: &Arc<DestinationFaults>,
         queues: &OrganizationQueues,
+        silent: Option<SocketAddr>,
     ) -> Result<Self, LinkError> {
-        let reached = reach(options).await.map_err(LinkError::Away)?;
+        let reached = reach(options, silent).await.map_err(LinkError::Away)?;
         let shared = topology(options, reached.version);
         let mut declared = Declared::default();
         let declaring = declare(&reached, &shared, options.declare, &mut declared);

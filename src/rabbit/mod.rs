@@ -118,7 +118,7 @@ pub fn connect(options: RabbitOptions, metrics: Arc<dyn Metrics>) -> Result<Rabb
 /// If a URL can't be parsed, or no URL leads to a broker that sends a greeting.
 pub async fn broker_version(options: &RabbitOptions) -> Result<BrokerVersion, StartError> {
     options.uris()?;
-    let reached = reach(options).await;
+    let reached = reach(options, None).await;
     reached.map(|reached| reached.version).map_err(|problem| StartError::Away { place: options.place(), problem })
 }
 

@@ -1,5 +1,6 @@
 //! Keeps a line to the broker up, and a consumer of the inbox on it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,17 +60,17 @@ impl Supervisor {
     pub(super) async fn run(self) {
         self.metrics.record(Measurement::BrokerConnected(false));
         let mut backoff = ReconnectBackoff::new();
-        let mut care = Caution::OneAtATime;
+        let (mut care, mut silent) = (Caution::OneAtATime, None);
         let close = self.signals.close.clone();
         while !close.is_cancelled() {
             let established = tokio::select! {
-                established = Link::establish(&self.options, &self.faults, &self.queues) => established,
+                established = Link::establish(&self.options, &self.faults, &self.queues, silent) => established,
                 () = close.cancelled() => return,
             };
             match established {
                 Ok(link) => {
                     let since = Instant::now();
-                    self.hold(Arc::new(link), &mut care).await;
+                    silent = self.hold(Arc::new(link), &mut care).await;
                     backoff.reset_after(since.elapsed());
                 }
                 Err(reason) => self.without(reason),
@@ -81,8 +82,8 @@ impl Supervisor {
         }
     }
 
-    /// Serves a line until it breaks or the bus closes.
-    async fn hold(&self, link: Arc<Link>, care: &mut Caution) {
+    /// Serves a line until it breaks or the bus closes. Returns the address if its node has fallen silent.
+    async fn hold(&self, link: Arc<Link>, care: &mut Caution) -> Option<SocketAddr> {
         info!(broker = %self.options.place(), node = %link.reached().address, "connected to the broker");
         let context = Arc::new(ConsumeContext {
             link: link.clone(),
@@ -108,6 +109,7 @@ impl Supervisor {
         };
         link.end(&why);
         self.metrics.record(Measurement::BrokerConnected(false));
+        let silent = (!self.state.answers()).then_some(link.reached().address);
         self.state.set_disconnected(format!("the connection to the broker at {place} was lost: {why}"));
         self.queues.forget();
         self.faults.clear_all();
@@ -124,6 +126,7 @@ impl Supervisor {
             // In the background, because a hanging broker must not delay the connection to its successor.
             tokio::spawn(async move { link.close().await });
         }
+        silent
     }
 
     /// Consumes the inbox until the bus stops, except during pauses. Returns only when something breaks, with the

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use handoffd::rabbit::{self, PersistentMessage, Publisher};
+use handoffd::rabbit::{self, PersistentMessage, Publisher, RabbitOptions};
 use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
 
 use crate::rabbit::{Rig, announcement, dead, later, options};
 use crate::support::broker::{Broker, Client, eventually};
+use crate::support::network::Network;
 
 #[tokio::test]
 async fn a_consumer_that_the_broker_cancels_consumes_again() {
@@ -265,4 +266,23 @@ async fn a_broker_that_blocks_publishers_makes_it_unready() {
     assert_eq!(announced.unwrap(), Announced::Unrouted);
     rig.ready().await;
     rig.bus.close().await;
+}
+
+/// Contract 1: a node of a cluster that dies is replaced within 10 s, though a machine without power closes no connection.
+#[tokio::test]
+async fn a_node_that_falls_silent_is_replaced_by_another_within_10_seconds() {
+    let broker = Broker::shared();
+    let nodes = [Network::before(broker).await, Network::before(broker).await];
+    let urls = nodes.iter().map(|node| node.url(30).into()).collect();
+    let mut rig = Rig::start(RabbitOptions { urls, ..options(broker) }, broker).await;
+    let used = nodes.iter().position(Network::is_used).expect("a connection");
+    nodes[used].freeze();
+    let since = Instant::now();
+    let other = &nodes[1 - used];
+    eventually("a connection to the other node", async || other.is_used()).await;
+    rig.ready().await;
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    rig.publish("kept", BasicProperties::default()).await;
+    assert_eq!(&rig.next().await.body[..], b"kept");
+    rig.finish().await;
 }

@@ -40,6 +40,8 @@ pub(in crate::rabbit) struct Reached {
     pub tls: Tls,
     /// Version from the greeting.
     pub version: BrokerVersion,
+    /// True if there are other addresses.
+    pub has_others: bool,
 }
 
 impl Reached {
@@ -67,14 +69,16 @@ struct ConnectFailure {
     problem: String,
 }
 
-/// Finds a node that sends a greeting. The error lists every address tried, with its problem.
-pub(in crate::rabbit) async fn reach(options: &RabbitOptions) -> Result<Reached, String> {
+/// Finds a node that sends a greeting; one that has fallen silent is tried last. The error lists every address tried, with
+/// its problem.
+pub(in crate::rabbit) async fn reach(options: &RabbitOptions, silent: Option<SocketAddr>) -> Result<Reached, String> {
     let uris = options.uris().map_err(|error| error.to_string())?;
     let (mut candidates, mut failures) = resolve(&uris).await;
     if !candidates.is_empty() {
         let start = rand::rng().random_range(0..candidates.len());
         candidates.rotate_left(start);
     }
+    candidates.sort_by_key(|candidate| Some(candidate.address) == silent);
     match first_that_greets(candidates, &options.tls, ADDRESS_LIMIT).await {
         Ok(reached) => Ok(reached),
         Err(tried) => {
@@ -90,7 +94,7 @@ pub(in crate::rabbit) async fn connect_once<T>(
     connect: impl AsyncFnOnce(Reached) -> Result<T, String>,
 ) -> Result<T, StartError> {
     options.uris()?;
-    timeout(COMMAND_LIMIT, async { connect(reach(options).await?).await })
+    timeout(COMMAND_LIMIT, async { connect(reach(options, None).await?).await })
         .await
         .unwrap_or_else(|_| Err("no answer in time".to_owned()))
         .map_err(|problem| StartError::Away { place: options.place(), problem })
@@ -128,10 +132,10 @@ async fn first_that_greets(
     tls: &Tls,
     limit: Duration,
 ) -> Result<Reached, Vec<ConnectFailure>> {
-    let mut failures = Vec::new();
+    let (mut failures, has_others) = (Vec::new(), candidates.len() > 1);
     for Candidate { uri, address } in candidates {
         match greeting_of(&uri, address, tls, limit).await {
-            Ok(version) => return Ok(Reached { uri, address, tls: tls.clone(), version }),
+            Ok(version) => return Ok(Reached { uri, address, tls: tls.clone(), version, has_others }),
             Err(problem) => {
                 let place = format!("{} ({})", host_and_port(&uri), address.ip());
                 failures.push(ConnectFailure { place, problem });
@@ -253,7 +257,7 @@ mod tests {
         let alive = greets_on("[::1]:0", "4.0.5").await;
         let mut options = crate::rabbit::options::tests::options();
         options.urls = vec![format!("amqp://user:pw@{alive}/%2f").into()];
-        assert_eq!(reach(&options).await.unwrap().address, alive);
+        assert_eq!(reach(&options, None).await.unwrap().address, alive);
         assert_eq!(host_and_port(&options.uris().unwrap()[0]), format!("[::1]:{}", alive.port()));
     }
 
@@ -266,9 +270,12 @@ mod tests {
         let (mut of_one, mut of_other) = (0, 0);
         // Fails by chance once in 2⁶³ runs.
         for _ in 0..64 {
-            let reached = reach(&options).await.unwrap().address;
+            let reached = reach(&options, None).await.unwrap().address;
             *(if reached == one { &mut of_one } else { &mut of_other }) += 1;
         }
         assert!(of_one > 0 && of_other > 0, "{of_one} {of_other}");
+        for _ in 0..64 {
+            assert_eq!(reach(&options, Some(one)).await.unwrap().address, other, "a silent one is the last");
+        }
     }
 }

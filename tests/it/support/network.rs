@@ -41,6 +41,11 @@ impl Network {
         format!("amqp://guest:guest@{}/%2f?heartbeat={heartbeat}", self.address)
     }
 
+    /// Returns true while a connection passes through it.
+    pub fn is_used(&self) -> bool {
+        self.state.receiver_count() > 0
+    }
+
     /// Ends all connections, now and until it is open again.
     pub fn cut(&self) {
         self.state.send_replace(NetworkState::Cut);
