@@ -72,7 +72,7 @@ async fn ask(wire: &DynamicsWire, environment: &OrganizationEnvironment) -> Opti
     });
     call.finish(&result);
     match result {
-        // Whoever answers 501 let the request in.
+        // A server that answers 501 let the request in.
         Ok(()) | Err(Fault { status: Some(501), .. }) => Some(Ok(())),
         Err(fault) => match fault.remedy {
             Remedy::Hold => Some(Err(fault)),

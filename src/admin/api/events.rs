@@ -168,6 +168,7 @@ impl ApiState {
 
     fn event_sources<'a>(&'a self, all: Vec<OrganizationView>, letters: &'a WorkersLetters) -> EventSources<'a> {
         let waiting = all.iter().filter_map(|view| view.waiting).sum();
+        // Only the report of another owner says whether it is blocked there.
         let elsewhere = all.iter().filter(|view| view.blocked_elsewhere.is_some());
         let elsewhere =
             elsewhere.filter_map(|view| Some((view.organization_id.clone(), view.worker.clone()?))).collect();

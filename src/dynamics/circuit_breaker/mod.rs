@@ -212,8 +212,8 @@ impl CircuitBreaker {
 
     /// Records a refused probe.
     pub(super) fn probe_refused(&mut self, fault: &Fault, now: Instant) -> BreakerChange {
-        // Whoever let the request in and knows no `WhoAmI` may know the tables: a missing environment shows with the next
-        // event.
+        // A server that let the request in and knows no `WhoAmI` may know the tables: a missing environment shows with the
+        // next event.
         if fault.status == Some(404) && !self.has_refused_with(404) {
             return self.probe_succeeded(now);
         }

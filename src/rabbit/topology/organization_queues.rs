@@ -97,7 +97,7 @@ impl OrganizationQueues {
                 || next.former.iter().any(|id| !before.former.contains(id) && !before.configured.contains_key(id));
             table.served = Some(next);
         });
-        // Who hears of a change looks at everything again.
+        // Each receiver of a change looks at everything again.
         send_if_new(&self.known, known);
         is_new
     }
