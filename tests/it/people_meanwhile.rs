@@ -86,6 +86,18 @@ async fn a_closing_that_never_arrived_is_repeated_after_a_read() {
 }
 
 #[tokio::test]
+async fn a_case_that_changes_after_each_check_is_checked_again_as_a_retry() {
+    let rig = rig().set("retry", "in_process", 3).set("retry", "delays", vec!["10m".to_owned()]).start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    rig.crm.fault(&json!({ "operation": "incidents.update", "fault": "reset_before" }));
+    rig.crm.refuse("incidents.update", 2, 412, "0x80060882", "The version of the existing record doesn't match");
+    rig.bus.publish(&resolved(event.session())).await;
+    rig.awaits("transient").await;
+    assert_eq!((rig.crm.count("incidents.update"), rig.crm.count("incidents.read")), (3, 2));
+}
+
+#[tokio::test]
 async fn a_case_that_was_resolved_or_cancelled_by_a_rep_is_closed() {
     for does in ["resolve", "cancel"] {
         let rig = rig().start().await;

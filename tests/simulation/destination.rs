@@ -84,13 +84,14 @@ impl Destinations {
         held.find(|(_, _, span)| span.contains(&now)).map(|(_, _, span)| span.clone())
     }
 
-    fn commit(self: &Arc<Self>, step: &Step, event: &Event) -> Receipt {
+    /// Performs a step; `None` if the case is no longer of the version to close.
+    fn commit(self: &Arc<Self>, step: &Step, event: &Event) -> Option<Receipt> {
         let at = Moment { elapsed: self.scene.elapsed(), now: self.scene.now() };
         let organization = &event.key.organization_id;
-        let receipt = self.environment(organization, |environment| environment.perform(step, event, at));
+        let receipt = self.environment(organization, |environment| environment.perform(step, event, at))?;
         self.scene.log(|| format!("committed {} for {}: {receipt:?}", step.name().as_str(), event.key.event_id));
         tokio::spawn(at_once(self.clone(), organization.clone(), receipt.clone()));
-        receipt
+        Some(receipt)
     }
 }
 
@@ -228,7 +229,11 @@ impl FakeCrm {
         scene.sleep_up_to(self.patience()).await;
         self.life.pass("after a request").await;
         scene.may_panic(0.005);
-        if scene.fails(0.05) { Err(fault(name, Remedy::Retry)) } else { Ok(receipt) }
+        if scene.fails(0.05) {
+            Err(fault(name, Remedy::Retry))
+        } else {
+            receipt.ok_or_else(|| fault(name, Remedy::Retry))
+        }
     }
 
     /// Returns the fault of an unavailable organization, which the worker thereby discovers.

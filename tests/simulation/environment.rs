@@ -89,9 +89,10 @@ impl Incident {
 }
 
 impl Environment {
-    /// Performs a step. Repetitions are idempotent because keys are derived from the event.
-    pub fn perform(&mut self, step: &Step, event: &Event, at: Moment) -> Receipt {
-        match step {
+    /// Performs a step; `None` if the case is no longer of the version to close. Repetitions are idempotent because keys are
+    /// derived from the event.
+    pub fn perform(&mut self, step: &Step, event: &Event, at: Moment) -> Option<Receipt> {
+        Some(match step {
             Step::LookUpContact => self.look_up(&email(event)),
             Step::CreateContact { generation } => self.create_contact(event, *generation),
             Step::CreatePlaceholder => {
@@ -104,9 +105,9 @@ impl Environment {
             Step::PostIncident { customer, queue } => self.post(event, *customer, *queue, at),
             Step::AssignQueue { incident } => {
                 // "Already in this queue" counts as success.
-                let Some(row) = self.incidents.get_mut(incident) else { return Receipt::QueueAssigned };
+                let Some(row) = self.incidents.get_mut(incident) else { return Some(Receipt::QueueAssigned) };
                 if !row.open {
-                    return Receipt::ClosedBeforeQueued;
+                    return Some(Receipt::ClosedBeforeQueued);
                 }
                 row.pulled_back += u32::from(row.moved);
                 (row.queue_items, row.moved, row.modified) = (1, false, at.elapsed);
@@ -127,7 +128,9 @@ impl Environment {
                 Some(row) if row.queue_items > 0 => Receipt::QueueAssigned,
                 _ => Receipt::NotInAnyQueue,
             },
-            Step::CloseIncident { incident, how, etag } => self.close(*incident, *how, etag.as_deref(), event, at),
+            Step::CloseIncident { incident, how, etag } => {
+                return self.close(*incident, *how, etag.as_deref(), event, at);
+            }
             Step::LookAtIncident { incident, since } => self.look(*incident, at.of(*since)),
             Step::LookForResolution { incident, since } => {
                 let since = Moment::read(*since);
@@ -136,7 +139,7 @@ impl Environment {
                     _ => Receipt::IncidentNeverClosed,
                 }
             }
-        }
+        })
     }
 
     fn look_up(&self, email: &str) -> Receipt {
@@ -196,14 +199,21 @@ impl Environment {
         }
     }
 
-    fn close(&mut self, incident: IncidentId, how: Closing, etag: Option<&str>, event: &Event, at: Moment) -> Receipt {
+    fn close(
+        &mut self,
+        incident: IncidentId,
+        how: Closing,
+        etag: Option<&str>,
+        event: &Event,
+        at: Moment,
+    ) -> Option<Receipt> {
         let needs_action = self.profile.close_by_action && how == Closing::Patch;
-        let Some(row) = self.incidents.get_mut(&incident) else { return Receipt::IncidentMissing(incident) };
+        let Some(row) = self.incidents.get_mut(&incident) else { return Some(Receipt::IncidentMissing(incident)) };
         if etag.is_some_and(|etag| how == Closing::Patch && etag != row.etag()) {
-            return Receipt::IncidentChanged;
+            return None;
         }
         if needs_action {
-            return Receipt::CloseActionRequired;
+            return Some(Receipt::CloseActionRequired);
         }
         if row.open {
             row.open = false;
@@ -212,7 +222,7 @@ impl Environment {
             row.modified = at.elapsed;
             row.resolved.push(at.elapsed);
         }
-        Receipt::IncidentClosed(incident)
+        Some(Receipt::IncidentClosed(incident))
     }
 
     /// Returns the state of a case that may have been closed since then.

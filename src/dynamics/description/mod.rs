@@ -23,11 +23,10 @@ pub(super) struct Description {
 
 /// Returns the description of a handoff, cut to `limit` UTF-16 units (contract 4).
 pub(super) fn describe(handoff: &Handoff, limit: usize) -> Description {
-    let whole = whole(handoff);
-    if units(&whole) <= limit {
-        return Description { text: whole, fit: Fit::Whole };
+    match whole_within(handoff, limit) {
+        Some(text) => Description { text, fit: Fit::Whole },
+        None => Description { text: shortened(handoff, limit), fit: Fit::Cut },
     }
-    Description { text: shortened(handoff, limit), fit: Fit::Cut }
 }
 
 /// Reports whether the complete description of a handoff fits into `limit` UTF-16 units.
@@ -58,58 +57,70 @@ fn bytes(handoff: &Handoff) -> usize {
 
 /// Returns the uncut description.
 pub(super) fn whole(handoff: &Handoff) -> String {
+    whole_within(handoff, usize::MAX).unwrap_or_default()
+}
+
+/// Returns the uncut description if it has at most `limit` UTF-16 units. Of a longer one hardly more than that is written.
+fn whole_within(handoff: &Handoff, limit: usize) -> Option<String> {
     let mut text = header(handoff, handoff.summary.as_deref().unwrap_or("-"));
+    let mut length = units(&text);
     for message in &handoff.transcript {
-        text.push('\n');
+        if length > limit {
+            return None;
+        }
+        let start = text.len();
         line(&mut text, message);
+        length += units(&text[start..]);
     }
-    text.truncate(text.trim_end_matches('\n').len());
-    text
+    let trimmed = text.trim_end_matches('\n').len();
+    length -= text.len() - trimmed;
+    text.truncate(trimmed);
+    (length <= limit).then_some(text)
 }
 
 fn shortened(handoff: &Handoff, limit: usize) -> String {
     let total = handoff.transcript.len();
-    let header = fitting_header(handoff, limit.saturating_sub(units(&tail(total))));
-    let lines: Vec<String> = handoff
-        .transcript
-        .iter()
-        .map(|message| {
-            let mut text = String::from("\n");
-            line(&mut text, message);
-            text
-        })
-        .collect();
-    let shown = count_that_fit(&lines, units(&header), limit);
-    let mut text = header;
-    for line in &lines[..shown] {
-        text.push_str(line);
+    let room = limit.saturating_sub(units(&tail(total)));
+    let mut text = fitting_header(handoff, room);
+    let fitting = cut(&text, room).len();
+    if fitting < text.len() {
+        // The other header lines alone exceed the limit; the note contains them in full.
+        text.truncate(fitting);
+        text.push_str(&tail(total));
+        return cut(&text, limit).trim_end_matches('\n').to_owned();
     }
+    let shown = push_fitting_lines(&mut text, &handoff.transcript, limit);
     let mut left = total - shown;
-    if shown == 0 && left > 0 {
+    if let Some(first) = handoff.transcript.first()
+        && shown == 0
+    {
         // Not even the first message fits; show as much of it as possible.
         let room = limit.saturating_sub(units(&text) + units(&tail(left - 1)));
-        let part = cut(&lines[0], room);
+        let mut part = String::new();
+        line(&mut part, first);
+        let part = cut(&part, room);
         if part.len() > 1 {
             text.push_str(part);
             left -= 1;
         }
     }
     text.push_str(&tail(left));
-    // Name, email or phone alone exceed the limit; the note contains them in full.
-    cut(&text, limit).trim_end_matches('\n').to_owned()
+    text
 }
 
-/// Number of leading lines that fit together with the last line, which counts the missing ones.
-fn count_that_fit(lines: &[String], header: usize, limit: usize) -> usize {
-    let mut used = header;
-    for (index, line) in lines.iter().enumerate() {
-        used += units(line);
-        let left = lines.len() - index - 1;
-        if used + units(&tail(left)) > limit {
+/// Adds the leading messages that fit together with the last line, which counts the missing ones. Returns their number.
+fn push_fitting_lines(text: &mut String, transcript: &[Message], limit: usize) -> usize {
+    let mut used = units(text);
+    for (index, message) in transcript.iter().enumerate() {
+        let start = text.len();
+        line(text, message);
+        used += units(&text[start..]);
+        if used + units(&tail(transcript.len() - index - 1)) > limit {
+            text.truncate(start);
             return index;
         }
     }
-    lines.len()
+    transcript.len()
 }
 
 fn fitting_header(handoff: &Handoff, limit: usize) -> String {
@@ -140,8 +151,9 @@ fn header(handoff: &Handoff, summary: &str) -> String {
     )
 }
 
+/// Adds the line of a message, with the line break before it.
 fn line(text: &mut String, message: &Message) {
-    text.push('[');
+    text.push_str("\n[");
     match message.timestamp {
         Some(time) => text.push_str(&in_seconds(time)),
         None => text.push('-'),

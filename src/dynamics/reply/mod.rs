@@ -31,6 +31,9 @@ pub(super) use step_context::StepContext;
 const TICKET_NUMBER_LIMIT: usize = 100;
 /// Codes for a case that is resolved (two codes) or inactive in another way.
 const INACTIVE: &[&str] = &["0x80044411", "0x800404cf", "0x80040230"];
+/// Advice for a case whose version changed between the check and the request to close it.
+const CHANGED: &str = "The case was changed after it was checked. If this persists, find the plug-in or flow that changes it \
+                       again and again.";
 /// Code for a deactivated case, which can't be added to a queue.
 const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
 
@@ -186,11 +189,8 @@ fn ticket_number(text: &str) -> Option<String> {
 fn already_done(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
-        Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
-            Some(Receipt::IncidentChanged)
-        }
         // `If-Match: *` fails only if the row does not exist.
-        Step::CloseIncident { incident, how: Closing::Patch, .. } if answer.status == 412 => {
+        Step::CloseIncident { incident, how: Closing::Patch, etag: None } if answer.status == 412 => {
             Some(Receipt::IncidentMissing(*incident))
         }
         // An empty body is no gateway's page, so the row itself does not exist.
@@ -276,7 +276,14 @@ fn fault(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody, now: Timesta
         return unreadable(sent, answer);
     }
     let owner = sent.settings.default_owner_id;
-    refused(sent.step.name(), owner, answer, error, now)
+    let fault = refused(sent.step.name(), owner, answer, error, now);
+    match sent.step {
+        // The retry checks the case again, after a pause: an environment may answer so each time.
+        Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
+            Fault { remedy: Remedy::Retry, advice: CHANGED.to_owned(), ..fault }
+        }
+        _ => fault,
+    }
 }
 
 fn refused(step: StepName, owner: Option<Uuid>, answer: &Answer, error: &ErrorBody, now: Timestamp) -> Fault {

@@ -63,7 +63,6 @@ pub fn apply(progress: Progress, receipt: &Receipt) -> Result<Progress, IllegalR
         // to the event: see `still_intended` and `learn`.
         Receipt::IncidentUnchanged { .. }
         | Receipt::IncidentNeverClosed
-        | Receipt::IncidentChanged
         | Receipt::PlaceholderReady(_)
         | Receipt::QueueFieldUndeclared
         | Receipt::CustomerRequired
@@ -82,7 +81,6 @@ fn still_intended(intent: Intent, receipt: &Receipt) -> Option<Intent> {
             Some(OpenCase { etag: etag.clone(), since: *since, never_closed: false })
         }
         Receipt::IncidentNeverClosed => intent.seen.map(|seen| OpenCase { never_closed: true, ..seen }),
-        Receipt::IncidentChanged => None,
         _ => return None,
     };
     Some(Intent { seen, ..intent })
@@ -125,7 +123,7 @@ fn fits(progress: &Progress, receipt: &Receipt) -> bool {
         Receipt::IncidentClosed(id) | Receipt::IncidentMissing(id) | Receipt::IncidentTouched(id) => {
             !progress.closed.contains(id) && !progress.missing.contains(id)
         }
-        Receipt::IncidentUnchanged { .. } | Receipt::IncidentChanged => progress.intent.is_some(),
+        Receipt::IncidentUnchanged { .. } => progress.intent.is_some(),
         Receipt::IncidentNeverClosed => progress.intent.as_ref().is_some_and(|intent| intent.seen.is_some()),
         Receipt::CloseActionRequired => true,
     }

@@ -85,8 +85,6 @@ pub enum Receipt {
     IncidentNeverClosed,
     /// The case was changed after the intent to close it; it stays as it is.
     IncidentTouched(IncidentId),
-    /// The case was changed after the check.
-    IncidentChanged,
 }
 
 /// Fit of a transcript in a description.

@@ -94,7 +94,7 @@ fn a_case_that_is_inactive_in_any_way_is_closed_and_one_with_open_children_is_no
     }
     let etag = Some("W/\"7\"".to_owned());
     let close = Step::CloseIncident { incident: incident(1), how: Closing::Patch, etag };
-    assert_eq!(reading(&close, &refusal(412, "0x80060882", "changed")), receipt(Receipt::IncidentChanged));
+    assert_eq!(remedy(&reading(&close, &refusal(412, "0x80060882", "changed"))), Some(Remedy::Retry));
 }
 
 #[test]
