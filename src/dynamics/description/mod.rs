@@ -3,8 +3,7 @@
 use handoffd_engine::event::{Handoff, Message};
 use handoffd_engine::text::{cut, units};
 use handoffd_engine::workflow::Fit;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
 
 /// Upper bound of the fixed bytes in a description's header lines.
 const HEADER: usize = 128;
@@ -82,30 +81,41 @@ fn shortened(handoff: &Handoff, limit: usize) -> String {
     let total = handoff.transcript.len();
     let room = limit.saturating_sub(units(&tail(total)));
     let mut text = fitting_header(handoff, room);
-    let fitting = cut(&text, room).len();
-    if fitting < text.len() {
-        // The other header lines alone exceed the limit; the note contains them in full.
-        text.truncate(fitting);
-        text.push_str(&tail(total));
-        return cut(&text, limit).trim_end_matches('\n').to_owned();
+    if units(&text) > room {
+        return without_transcript(handoff, limit);
     }
-    let shown = push_fitting_lines(&mut text, &handoff.transcript, limit);
-    let mut left = total - shown;
+    let mut shown = push_fitting_lines(&mut text, &handoff.transcript, limit);
     if let Some(first) = handoff.transcript.first()
         && shown == 0
+        && let Some(part) = part_of(first, limit, limit.saturating_sub(units(&text) + units(&tail(total - 1))))
     {
-        // Not even the first message fits; show as much of it as possible.
-        let room = limit.saturating_sub(units(&text) + units(&tail(left - 1)));
-        let mut part = String::new();
-        line(&mut part, first);
-        let part = cut(&part, room);
-        if part.len() > 1 {
-            text.push_str(part);
-            left -= 1;
-        }
+        text.push_str(&part);
+        shown = 1;
     }
-    text.push_str(&tail(left));
+    text.push_str(&tail(total - shown));
     text
+}
+
+/// Returns the description of a handoff whose header lines leave no room for anything else. Where they alone exceed the
+/// limit, the note contains them in full.
+fn without_transcript(handoff: &Handoff, limit: usize) -> String {
+    let header = fitting_header(handoff, limit);
+    if units(&header) <= limit {
+        return header;
+    }
+    let tail = tail(handoff.transcript.len());
+    let header = cut(&header, limit.saturating_sub(units(&tail)));
+    cut(&format!("{header}{tail}"), limit).trim_end_matches('\n').to_owned()
+}
+
+/// Returns the beginning of a huge message's line: one that takes more than half of the limit. Any other is left out.
+fn part_of(message: &Message, limit: usize, room: usize) -> Option<String> {
+    let mut text = String::new();
+    line(&mut text, message);
+    let is_huge = units(&text) > limit / 2;
+    let before_text = units(&text) - message.text.as_deref().map_or(1, units);
+    text.truncate(cut(&text, room).len());
+    (is_huge && room > before_text).then_some(text)
 }
 
 /// Adds the leading messages that fit together with the last line, which counts the missing ones. Returns their number.
@@ -182,9 +192,9 @@ fn speaker(message: &Message) -> String {
     }
 }
 
-/// Formats a time as RFC 3339 in UTC, without fractions of a second.
-fn in_seconds(time: Timestamp) -> String {
-    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+/// Formats a time in UTC as RFC 3339, without fractions of a second.
+fn in_seconds(utc: DateTime) -> String {
+    utc.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

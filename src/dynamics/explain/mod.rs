@@ -30,7 +30,13 @@ pub const PLACEHOLDER_INCIDENT: IncidentId = IncidentId(uuid::Uuid::nil());
 
 /// Returns every request that the event may cause, in order.
 pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
-    let usual = Preview::start(event, settings).remaining_steps();
+    let steps = Preview::starts(event, settings).into_iter().flat_map(|start| steps(start, settings));
+    steps.map(|(step, when)| Explained { request: request(&step, event, settings), when }).collect()
+}
+
+/// Returns the steps from a start, each with its condition.
+fn steps(start: Preview<'_>, settings: &Settings) -> Vec<(Step, String)> {
+    let usual = start.remaining_steps();
     let mut steps = Vec::new();
     for (walk, step) in &usual {
         steps.push((step.clone(), walk.condition(step)));
@@ -44,7 +50,7 @@ pub fn explain(event: &Event, settings: &Settings) -> Vec<Explained> {
             }));
         }
     }
-    steps.into_iter().map(|(step, when)| Explained { request: request(&step, event, settings), when }).collect()
+    steps
 }
 
 /// Receipts that show a peculiarity of the environment, each with the reason for the requests that follow it.
@@ -67,12 +73,18 @@ struct Preview<'a> {
 }
 
 impl<'a> Preview<'a> {
-    fn start(event: &'a Event, settings: &'a Settings) -> Self {
-        let session = match &event.body {
-            Body::Resolution(Resolution { incident_id: None, .. }) => vec![open_incident(event)],
-            Body::Resolution(_) | Body::Handoff(_) => Vec::new(),
+    /// Returns the starts of an event: a resolution that names an incident closes others if its session is known.
+    fn starts(event: &'a Event, settings: &'a Settings) -> Vec<Self> {
+        let sessions = match &event.body {
+            Body::Resolution(Resolution { incident_id: None, .. }) => vec![vec![open_incident(event)]],
+            Body::Resolution(_) => vec![Vec::new(), vec![open_incident(event)]],
+            Body::Handoff(_) => vec![Vec::new()],
         };
-        Self { event, settings, memory: Memory { session, ..Memory::default() }, progress: Progress::default() }
+        let start = |session| {
+            let memory = Memory { session, ..Memory::default() };
+            Self { event, settings, memory, progress: Progress::default() }
+        };
+        sessions.into_iter().map(start).collect()
     }
 
     /// Returns the remaining steps, each with the walk before it.

@@ -83,8 +83,10 @@ fn a_resolution_closes_the_recorded_incidents_or_the_one_it_names() {
     assert_eq!(auto[0].request.path, format!("incidents({})", incident_no(4)));
     assert_eq!(auto[1].request.path, "CloseIncident");
     assert!(auto[1].when.ends_with("after the environment has required CloseIncident"));
+    assert_eq!(auto[2].request.path, format!("incidents({PLACEHOLDER_INCIDENT})"));
+    assert_eq!(auto[2].when, "for each incident of the session that the store records as open");
     let action = explain(&named, &settings_with(|it| it.close_with = CloseWith::CloseIncident));
-    assert_eq!((action.len(), action[0].request.path.as_str()), (1, "CloseIncident"));
+    assert_eq!((action.len(), action[0].request.path.as_str()), (2, "CloseIncident"));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn customer(wire: CustomerData<'_>, body: &Bytes) -> Customer {
 fn message(wire: MessageData<'_>, body: &Bytes) -> Message {
     Message {
         // An unreadable time is no reason to reject the handoff.
-        timestamp: wire.timestamp.0.and_then(|text| instant::parse(&text)),
+        timestamp: wire.timestamp.0.and_then(|text| instant::parse_utc(&text)),
         sender: wire.sender.verbatim(body),
         name: wire.name.trimmed(body),
         text: wire.text.verbatim(body),

@@ -1,18 +1,29 @@
 //! Parser for RFC 3339 times. jiff alone also accepts dates without an offset and other forms of ISO 8601.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
 /// Parses a time such as `2026-11-22T10:15:00Z` or `…T10:15:00.25+01:00`. RFC 3339 also allows `t`, `z` and a space for the `T`.
 /// Digits beyond nanoseconds are dropped. A leap second (`:60`) is read as the second before it.
 pub(super) fn parse(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
-    let (date_time, rest) = bytes.split_at_checked(19)?;
-    let (nanoseconds, zone) = fraction(rest)?;
-    let date_time = civil(date_time, nanoseconds)?;
+    let (local, offset) = local(text)?;
     // RFC 3339 ends with the year 9999, jiff's range a day earlier. Publishers write that year for "never".
-    Some(offset(zone)?.to_timestamp(date_time).unwrap_or(Timestamp::MAX))
+    Some(offset.to_timestamp(local).unwrap_or(Timestamp::MAX))
+}
+
+/// Parses a time like [`parse`] for display, over the whole range of RFC 3339. Returns `None` for one whose year in UTC has
+/// not four digits.
+pub(super) fn parse_utc(text: &str) -> Option<DateTime> {
+    let (local, offset) = local(text)?;
+    let utc = local.checked_sub(SignedDuration::from_secs(i64::from(offset.seconds()))).ok()?;
+    (utc.year() >= 0).then_some(utc)
+}
+
+fn local(text: &str) -> Option<(DateTime, Offset)> {
+    let (date_time, rest) = text.as_bytes().split_at_checked(19)?;
+    let (nanoseconds, zone) = fraction(rest)?;
+    Some((civil(date_time, nanoseconds)?, offset(zone)?))
 }
 
 fn civil(text: &[u8], nanoseconds: i32) -> Option<DateTime> {
@@ -66,7 +77,7 @@ fn number(digits: &[u8]) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_utc};
 
     #[test]
     fn reads_rfc_3339() {
@@ -89,6 +100,21 @@ mod tests {
         ] {
             let read = parse(text).map(|timestamp| timestamp.to_string());
             assert_eq!(read.as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn displayed_times_have_the_whole_range() {
+        for (text, expected) in [
+            ("2026-11-22T23:15:00.25-23:59", Some("2026-11-23T23:14:00.25")),
+            ("9999-12-31T23:59:59Z", Some("9999-12-31T23:59:59")),
+            ("9999-12-31T23:59:59+01:00", Some("9999-12-31T22:59:59")),
+            ("9999-12-31T23:59:59-01:00", None),
+            ("0000-01-01T00:00:00Z", Some("0000-01-01T00:00:00")),
+            ("0000-01-01T00:00:00+01:00", None),
+            ("2026-11-22", None),
+        ] {
+            assert_eq!(parse_utc(text).map(|time| time.to_string()).as_deref(), expected, "{text}");
         }
     }
 

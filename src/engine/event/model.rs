@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytestring::ByteString;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{EventKey, IncidentId, SessionId};
@@ -72,8 +73,8 @@ pub struct Customer {
 /// Message of a transcript.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Message {
-    /// Time of the message; absent or not RFC 3339: shown as `-`.
-    pub timestamp: Option<Timestamp>,
+    /// Time of the message in UTC; absent or not RFC 3339: shown as `-`.
+    pub timestamp: Option<DateTime>,
     /// `customer`, `ai`, `agent`, `system` or any other value, as given.
     pub sender: Option<ByteString>,
     /// Name of the sender.

@@ -194,7 +194,12 @@ fn intent(incident: IncidentId, memory: &Memory, progress: &Progress) -> Option<
 /// Returns the next incident to close: the first of the session that is open according to the store, or else the incident
 /// named by the event, if no handoff of the session is known.
 fn next_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) -> Option<IncidentId> {
-    let done = |id: &IncidentId| progress.closed.contains(id) || progress.missing.contains(id);
+    let by_meta = |id: &IncidentId| {
+        let is_it = |state: &SessionState| matches!(state, SessionState::ClosedByMeta { incident } if incident == id);
+        memory.session.iter().any(|entry| is_it(&entry.state))
+    };
+    // A handoff that came again after a lost store finds its case, which an event's `meta` may have closed meanwhile.
+    let done = |id: &IncidentId| progress.closed.contains(id) || progress.missing.contains(id) || by_meta(id);
     let open = memory.session.iter().find_map(|entry| match &entry.state {
         SessionState::Open { incident, .. } if !done(incident) => Some(*incident),
         _ => None,
@@ -202,8 +207,7 @@ fn next_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) 
     open.or_else(|| {
         let named = resolution.incident_id.filter(|id| !done(id))?;
         let known = memory.session.iter().any(|entry| match &entry.state {
-            SessionState::ClosedByMeta { incident } => *incident == named,
-            SessionState::Dead => false,
+            SessionState::ClosedByMeta { .. } | SessionState::Dead => false,
             _ => true,
         });
         (!known).then_some(named)

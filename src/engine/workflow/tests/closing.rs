@@ -47,6 +47,7 @@ fn sessions_that_close_and_sessions_that_wait() {
         (vec![], Some(4), patch(4)),
         (vec![Dead], Some(4), patch(4)),
         (vec![BY_META()], Some(5), patch(5)),
+        (vec![BY_META(), open(4), open(2)], None, patch(2)),
         (vec![Opening, open(1)], None, Decision::WaitForHandoff(None)),
         (vec![Opening], Some(4), Decision::WaitForHandoff(None)),
         (vec![], None, Decision::WaitForHandoff(until)),
@@ -67,6 +68,7 @@ fn reasons_for_skipping_a_resolution() {
         (vec![closed(1)], Some(4), Reason::AlreadyClosed),
         (vec![closed(1), CHAT()], None, Reason::AlreadyClosed),
         (vec![BY_META()], Some(4), Reason::AlreadyClosed),
+        (vec![BY_META(), open(4)], None, Reason::AlreadyClosed),
         (vec![], None, Reason::NoIncident),
         (vec![Dead], None, Reason::NoIncident),
     ] {
