@@ -26,9 +26,9 @@ use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Size of sled's page cache: enough for the pages in use, far below its own default of 1 GiB.
 const CACHE_BYTES: u64 = 8 << 20;
-/// Deliveries of one organization that may be unacked beyond `dynamics.max_concurrency`: some that are next, and those
-/// whose outcome is being stored and announced, which takes up to 25 ms when the store commits many of them at once.
-const BESIDE_REQUESTS: u16 = 76;
+/// Deliveries of one organization that may be unacked beyond `dynamics.max_concurrency` (contract 5: "and a few"): some
+/// that are next, and some whose outcome is being stored and announced.
+const BESIDE_REQUESTS: u16 = 8;
 /// Longest wait for an earlier process to release the store.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
 

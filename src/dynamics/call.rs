@@ -176,15 +176,21 @@ impl<'a> StepCall<'a> {
         Ok(answer)
     }
 
-    /// Fails if no request may begin, because another worker owns the organization or may take it over. The event
-    /// waits, and its organization's limit does not fall.
+    /// Fails if no request may begin, because another worker owns the organization or may take it over, or because the
+    /// answer to another event throttled it after this step began. The event waits, and its organization's limit does not
+    /// fall.
     fn may_act(&mut self, environment: &OrganizationEnvironment) -> Result<(), Fault> {
-        if environment.may_act() {
-            return Ok(());
-        }
+        // An operator's test and a probe are no events.
+        let throttled = self.event.and_then(|_| environment.limiter.throttled(Instant::now()));
+        let (wait, message) = match throttled {
+            _ if !environment.may_act() => (Duration::ZERO, "this worker does not own the organization now"),
+            Some(wait) => (wait, "Dynamics throttles the organization"),
+            None => return Ok(()),
+        };
         self.transport_result = Some(RequestResult::Broken);
-        let message = "this worker does not own the organization now; no request was sent".to_owned();
-        Err(Fault::unanswered(self.step, Remedy::NotBefore(Timestamp::now()), message))
+        let until = Timestamp::now().saturating_add(wait).unwrap_or(Timestamp::MAX);
+        let message = format!("{message}; no request was sent");
+        Err(Fault::unanswered(self.step, Remedy::NotBefore(until), message))
     }
 
     async fn exchange(

@@ -247,7 +247,7 @@ impl Bus for Rabbit {
                     continue;
                 }
             }
-            match Subscription::organization(&context.link, &queue, prefetch).await {
+            match Subscription::organization(&context, &queue, prefetch).await {
                 Ok(subscribed) => return consumption(subscribed, context, until),
                 Err(error @ SubscribeError::Unanswered) => {
                     warn!(organization_id = %organization, queue, problem = %error, "could not consume a queue; trying again");

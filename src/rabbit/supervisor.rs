@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::broker_silence;
 use super::connection::backoff::ReconnectBackoff;
 use super::consume::consumer::{Caution, DeliverySender, SubscriptionEnd, forward};
+use super::consume::held_channel::HeldChannels;
 use super::consume::settle::ConsumeContext;
 use super::consume::subscription::Subscription;
 use super::dead_letters::broker_deaths::BrokerDeaths;
@@ -90,6 +91,7 @@ impl Supervisor {
             options: self.options.clone(),
             queues: self.queues.clone(),
             deaths: self.deaths.clone(),
+            channels: HeldChannels::default(),
         });
         self.state.connected(context.clone());
         self.metrics.record(Measurement::BrokerConnected(true));

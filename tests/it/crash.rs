@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::broker::{Broker, eventually};
-use crate::support::event::{Event, handoff};
+use crate::support::event::{Event, handoff, resolved};
 use crate::support::rig::{Rig, rig, rig_on};
 
 /// Number of events being processed while the worker is killed.
@@ -34,6 +34,28 @@ async fn a_worker_killed_ten_times_loses_and_duplicates_nothing() {
     }
     rig.bus.outcomes_of(&events).await;
     each_exactly_once(&rig, &events).await;
+    rig.nothing_is_left().await;
+}
+
+/// A handoff and the resolution behind it were taken by two consumers: the prefetch grows after the first message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_killed_with_a_handoff_and_its_resolution_closes_the_case() {
+    let rig = rig().start().await;
+    for _ in 0..8 {
+        let event = handoff("email");
+        rig.crm.fault(&json!({ "operation": "incidents.create", "fault": "hang" }));
+        let resolution = resolved(event.session());
+        rig.bus.publish_all(&[event.clone(), resolution.clone()]).await;
+        eventually("both in progress", async || rig.worker().metric("handoffd_in_flight", "").await == 2).await;
+        rig.worker().kill9();
+        rig.start_worker("worker").ready().await;
+        rig.bus.outcomes_of(&[event, resolution]).await;
+    }
+    let resolutions = rig.bus.all_outcomes().await.into_iter().map(|outcome| outcome.body);
+    for outcome in resolutions.filter(|body| body["event"].as_str().unwrap().contains("resolution")) {
+        assert_eq!(outcome["event"], "dynamics365.resolution.succeeded", "{outcome}");
+    }
+    assert!(rig.crm.incidents().iter().all(|row| row["statecode"] == 1), "{:?}", rig.crm.incidents());
     rig.nothing_is_left().await;
 }
 

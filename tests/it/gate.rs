@@ -88,6 +88,24 @@ async fn a_retry_after_closes_one_limiter_with_one_log_line() {
     rig.nothing_is_left().await;
 }
 
+/// The read of its own key after "duplicate key" is the second request of a step that began before the throttling.
+#[tokio::test]
+async fn a_retry_after_holds_the_next_request_of_a_step_under_way() {
+    let rig = rig().start().await;
+    rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": "reset_after_commit" }));
+    rig.crm.fault(&json!({ "operation": "oc_liveworkitems.create", "fault": { "delay_ms": 1000 } }));
+    let chat = handoff("web");
+    rig.bus.publish(&chat).await;
+    eventually("the lost answer", async || rig.crm.count("oc_liveworkitems.create") == 1).await;
+    eventually("the repeated request", async || rig.crm.under_way().await == 1).await;
+    let answer = json!({ "status": 429, "code": "0x80072322", "message": "Too many.", "retry_after": 3600 });
+    rig.crm.fault(&json!({ "operation": "*", "times": null, "fault": answer }));
+    rig.bus.publish(&handoff("email")).await;
+    rig.worker().counts("handoffd_dynamics_throttled_total", "org_acme", 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.crm.count("oc_liveworkitems.read"), 0, "the read waits as well");
+}
+
 #[tokio::test]
 async fn a_hanging_organization_delays_no_other_and_loses_nothing() {
     let rig = rig().set("dynamics", "request_timeout", "3s").set("broker", "prefetch", 100).lay_out().await;

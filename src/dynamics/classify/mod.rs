@@ -77,7 +77,9 @@ pub(super) fn classify(
 /// Parses `Retry-After`, which is a number of seconds or an HTTP date in the clock of the server.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds.max(0.0)).ok();
+        // A number beyond the range is a long wait all the same.
+        let is_number = text.trim().bytes().all(|byte| byte.is_ascii_digit());
+        return Duration::try_from_secs_f64(seconds.max(0.0)).ok().or(is_number.then_some(LONGEST_WAIT));
     }
     let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(elapsed(now, date))

@@ -261,6 +261,32 @@ pub(super) const ROWS: &[ClassifyRow] = &[
              environment → Settings → Privacy + Security → IP firewall).",
         ),
     ),
+    // Refusals by a plug-in, whatever it says. One costs a contact, not a day of retries.
+    row(
+        Of::Any,
+        ANY,
+        In(PLUGIN_REFUSED),
+        Says(&["time-out", "timeout", "timed out"]),
+        Retry,
+        Words("A plug-in of the environment timed out. If this persists, check the plug-in's trace log."),
+    ),
+    row(
+        Of::Only(StepName::LookUpContact),
+        ANY,
+        In(PLUGIN_REFUSED),
+        MessagePattern::Any,
+        GiveUp,
+        Words(REFUSED_BY_PLUGIN),
+    ),
+    row(
+        Of::Only(StepName::CreateContact),
+        ANY,
+        In(PLUGIN_REFUSED),
+        MessagePattern::Any,
+        GiveUp,
+        Words(REFUSED_BY_PLUGIN),
+    ),
+    of_the_event(PLUGIN_REFUSED, REFUSED_BY_PLUGIN),
     row(Of::Any, &[403..=403], Code::Any, Says(&["privilege", "role"]), Hold, Advice::Privilege),
     // The environment.
     code(&["0x8004a104"], Hold, Words("The environment is disabled. Enable it in the Power Platform admin center.")),
@@ -281,14 +307,6 @@ pub(super) const ROWS: &[ClassifyRow] = &[
     ),
     // Transient failures: time-outs and locks of the SQL behind Dataverse, time-outs of plug-ins.
     code(&["0x80044150", "0x80044151", "0x80073000", "0x80072031"], Retry, Advice::None),
-    row(
-        Of::Any,
-        ANY,
-        In(&["0x80040265"]),
-        Says(&["time-out", "timeout", "timed out"]),
-        Retry,
-        Words("A plug-in of the environment timed out. If this persists, check the plug-in's trace log."),
-    ),
     // A plug-in that crashes usually does so every time; a contact is not worth a day of retries.
     row(Of::Only(StepName::LookUpContact), ANY, In(PLUGIN_CRASHED), MessagePattern::Any, GiveUp, Words(CRASHED)),
     row(Of::Only(StepName::CreateContact), ANY, In(PLUGIN_CRASHED), MessagePattern::Any, GiveUp, Words(CRASHED)),
@@ -341,10 +359,6 @@ pub(super) const ROWS: &[ClassifyRow] = &[
              replay.",
         ),
     ),
-    of_the_event(
-        &["0x80040265"],
-        "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay.",
-    ),
     of_the_event(&["0x80044410"], "The environment requires another customer. Correct fallback_customer, then replay."),
     row(
         Of::Only(StepName::AssignQueue),
@@ -376,6 +390,10 @@ pub(super) const ROWS: &[ClassifyRow] = &[
     status(ANY, Retry, Advice::None),
 ];
 
+/// Code for the refusal by a plug-in.
+const PLUGIN_REFUSED: &[&str] = &["0x80040265"];
+const REFUSED_BY_PLUGIN: &str =
+    "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay.";
 /// Codes for the crash of a plug-in.
 const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
 const CRASHED: &str = "A plug-in of the environment crashed. Check the plug-in's trace log.";
@@ -389,6 +407,9 @@ const NO_CASES: Advice = Words(
     "The environment has no such table. Install Dynamics 365 Customer Service in it, or correct environment_url.",
 );
 
+/// Statuses with which codes of an event's own failures come. The sources name few, and 403 and 412 have been seen.
+const OF_THE_EVENT: &[RangeInclusive<u16>] = &[400..=400, 403..=405, 409..=409, 412..=413, 422..=422];
+
 const fn of_the_event(codes: &'static [&'static str], advice: &'static str) -> ClassifyRow {
-    row(Of::Any, &[400..=400, 404..=405, 413..=413, 422..=422], In(codes), MessagePattern::Any, GiveUp, Words(advice))
+    row(Of::Any, OF_THE_EVENT, In(codes), MessagePattern::Any, GiveUp, Words(advice))
 }

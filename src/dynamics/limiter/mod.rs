@@ -132,6 +132,11 @@ impl Limiter {
         }
     }
 
+    /// Returns the remaining time of a throttling.
+    pub(super) fn throttled(&self, now: Instant) -> Option<Duration> {
+        self.lock().wait(now)
+    }
+
     /// Rejects all requests for `wait`. Returns true if requests were admitted until now.
     pub(super) fn throttle(&self, wait: Duration, now: Instant) -> bool {
         let mut state = self.lock();

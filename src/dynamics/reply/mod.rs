@@ -189,10 +189,6 @@ fn ticket_number(text: &str) -> Option<String> {
 fn already_done(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody) -> Option<Receipt> {
     match sent.step {
         Step::CloseIncident { incident, .. } if is_inactive(error) => Some(Receipt::IncidentClosed(*incident)),
-        // `If-Match: *` fails only if the row does not exist.
-        Step::CloseIncident { incident, how: Closing::Patch, etag: None } if answer.status == 412 => {
-            Some(Receipt::IncidentMissing(*incident))
-        }
         // An empty body is no gateway's page, so the row itself does not exist.
         Step::CloseIncident { incident, how: Closing::Patch, .. } | Step::LookAtIncident { incident, .. }
             if answer.status == 404 && answer.body.is_empty() =>
@@ -278,9 +274,9 @@ fn fault(sent: StepContext<'_>, answer: &Answer, error: &ErrorBody, now: Timesta
     let owner = sent.settings.default_owner_id;
     let fault = refused(sent.step.name(), owner, answer, error, now);
     match sent.step {
-        // The retry checks the case again, after a pause: an environment may answer so each time.
-        Step::CloseIncident { how: Closing::Patch, etag: Some(_), .. } if answer.status == 412 => {
-            Fault { remedy: Remedy::Retry, advice: CHANGED.to_owned(), ..fault }
+        // The case has another version, or none: the retry checks it, after a pause, for the answer may stay the same.
+        Step::CloseIncident { how: Closing::Patch, .. } if answer.status == 412 && fault.remedy == Remedy::Retry => {
+            Fault { advice: CHANGED.to_owned(), ..fault }
         }
         _ => fault,
     }

@@ -140,12 +140,12 @@ async fn over(care: Caution, pause: &mut watch::Receiver<Option<String>>) -> Sub
 
 /// Returns the deliveries of an organization's queue. They end with the connection, with `until`, and on cancellation.
 pub(in crate::rabbit) fn consumption(
-    (subscription, held): (Subscription, HeldChannel),
+    (subscription, held): (Subscription, Arc<HeldChannel>),
     context: Arc<ConsumeContext>,
     until: CancellationToken,
 ) -> Consumption {
     let (cancel, closed) = (CancellationToken::new(), held.closed());
-    let state = (subscription, context, until, cancel.clone(), Some(Arc::new(held)), false);
+    let state = (subscription, context, until, cancel.clone(), Some(held), false);
     let deliveries = unfold(state, async |(mut subscription, context, until, cancel, held, mut cancelled)| {
         loop {
             let ended = context.link.ended().clone();

@@ -1,6 +1,7 @@
 //! Channel of an organization's consumer, kept while one of its messages is in flight.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use lapin::Channel;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rabbit::connection::confirm_pool::GOODBYE;
 use crate::rabbit::link::{Link, TAKE_ACKS};
+use crate::rabbit::shared::lock;
 
 /// Longest wait for the messages of a closed channel to return to their queue; usually some milliseconds.
 const RETURN_LIMIT: Duration = Duration::from_secs(2);
@@ -23,8 +25,27 @@ pub(in crate::rabbit) struct HeldChannel {
     closed: CancellationToken,
 }
 
+/// Channels of the organizations' queues that still hold messages.
+#[derive(Default)]
+pub(in crate::rabbit) struct HeldChannels(Mutex<HashMap<String, Weak<HeldChannel>>>);
+
+impl HeldChannels {
+    /// Returns the channel that holds messages of this queue, so that the next consumer of the queue shares it. The end of
+    /// a connection would return the messages of two channels in any order, those behind perhaps first (RabbitMQ 3.10).
+    pub(super) fn of(&self, queue: &str) -> Option<Arc<HeldChannel>> {
+        lock(&self.0).get(queue).and_then(Weak::upgrade).filter(|held| held.channel.status().connected())
+    }
+
+    /// Opens a channel for a queue.
+    pub(super) async fn open(&self, link: &Arc<Link>, queue: &str) -> lapin::Result<Arc<HeldChannel>> {
+        let held = Arc::new(HeldChannel::new(link.consuming_channel().await?, link.clone(), queue.to_owned()));
+        lock(&self.0).insert(queue.to_owned(), Arc::downgrade(&held));
+        Ok(held)
+    }
+}
+
 impl HeldChannel {
-    pub(super) fn new(channel: Channel, link: Arc<Link>, queue: String) -> Self {
+    fn new(channel: Channel, link: Arc<Link>, queue: String) -> Self {
         Self { channel, link, queue, closed: CancellationToken::new() }
     }
 

@@ -12,7 +12,7 @@ use lapin::{Acker, BasicProperties};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::held_channel::HeldChannel;
+use super::held_channel::{HeldChannel, HeldChannels};
 use crate::rabbit::dead_letters::broker_deaths::BrokerDeaths;
 use crate::rabbit::link::Link;
 use crate::rabbit::options::RabbitOptions;
@@ -28,6 +28,7 @@ pub(in crate::rabbit) struct ConsumeContext {
     pub options: Arc<RabbitOptions>,
     pub queues: Arc<OrganizationQueues>,
     pub deaths: Arc<BrokerDeaths>,
+    pub channels: HeldChannels,
 }
 
 /// Message in flight, and the connection it arrived on: only there can it be acknowledged.

@@ -1,6 +1,7 @@
 //! Consumer of one queue.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
@@ -9,6 +10,7 @@ use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
 use super::held_channel::HeldChannel;
+use super::settle::ConsumeContext;
 use crate::rabbit::link::Link;
 use crate::rabbit::refusal;
 
@@ -16,6 +18,9 @@ use crate::rabbit::refusal;
 /// the first unanswered while a quorum queue has no leader, and end the connection with INTERNAL_ERROR after 65 s
 /// (measured); a repeated request is answered.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Number of consumers that this process has started.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Consumer of one queue, with its channel.
 pub(in crate::rabbit) struct Subscription {
@@ -35,15 +40,18 @@ pub(in crate::rabbit) enum SubscribeError {
 }
 
 impl Subscription {
-    /// Starts a consumer of an organization's queue, on a separate channel; closing it returns the unsettled messages.
-    /// After a start that was not answered they are back when this returns.
+    /// Starts a consumer of an organization's queue, on the channel that still holds messages of an earlier one, or else on
+    /// another; closing it returns the unsettled messages. After a start that was not answered they are back when this
+    /// returns.
     pub(in crate::rabbit) async fn organization(
-        link: &Arc<Link>,
+        context: &ConsumeContext,
         queue: &str,
         prefetch: u16,
-    ) -> Result<(Self, HeldChannel), SubscribeError> {
-        let channel = in_time(link.consuming_channel()).await?;
-        let held = HeldChannel::new(channel, link.clone(), queue.to_owned());
+    ) -> Result<(Self, Arc<HeldChannel>), SubscribeError> {
+        let held = match context.channels.of(queue) {
+            Some(held) => held,
+            None => in_time(context.channels.open(&context.link, queue)).await?,
+        };
         let subscribed = in_time(subscribe(held.channel(), queue, prefetch)).await;
         if matches!(subscribed, Err(SubscribeError::Unanswered)) {
             let closed = held.closed();
@@ -74,10 +82,12 @@ async fn in_time<T>(answer: impl Future<Output = lapin::Result<T>>) -> Result<T,
     Ok(timeout(ANSWER_LIMIT, answer).await.map_err(|_| SubscribeError::Unanswered)??)
 }
 
-/// Starts a consumer with a unique tag, and with at most `prefetch` unacked messages.
+/// Starts a consumer with a unique tag, and with at most `prefetch` unacked messages. The tags of a channel's consumers are
+/// in the order of their starts: RabbitMQ (3.10) returns the messages of a lost channel in the order of its tags.
 async fn subscribe(channel: &Channel, queue: &str, prefetch: u16) -> lapin::Result<Subscription> {
     channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
-    let tag = format!("handoffd-{}", uuid::Uuid::new_v4());
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let tag = format!("handoffd-{number:016x}-{}", uuid::Uuid::new_v4());
     let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
     let consumer = channel.basic_consume(queue.into(), tag.into(), options, none).await?;
     Ok(Subscription { channel: channel.clone(), consumer })

@@ -116,6 +116,11 @@ impl Simulator {
         serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
     }
 
+    /// Number of requests being answered now.
+    pub async fn under_way(&self) -> u64 {
+        self.counted().await["in_flight"].as_u64().unwrap()
+    }
+
     /// Peak number of concurrent requests since [`Self::forget`].
     pub async fn peak(&self) -> u64 {
         self.counted().await["peak_in_flight"].as_u64().unwrap()

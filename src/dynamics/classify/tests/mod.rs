@@ -202,6 +202,7 @@ fn a_429_waits_for_the_seconds_or_until_the_date_of_retry_after() {
         ("Sun, 22 Nov 2026 10:15:42 GMT", after(42)),
         ("Sun, 22 Nov 2026 10:14:00 GMT", after(1)),
         ("99999999999", after(86_400)),
+        ("99999999999999999999999999", after(86_400)),
         ("Sun, 22 Nov 2099 10:15:00 GMT", after(86_400)),
         ("soon", after(5)),
         ("", after(5)),
