@@ -6,6 +6,7 @@ mod failover;
 mod handing_over;
 mod lost;
 mod operators;
+mod order;
 mod outages;
 mod rolling;
 mod sharing;

@@ -151,7 +151,8 @@ fn close(resolution: &Resolution, settings: &Settings, memory: &Memory, progress
     if resolution.verdict == Verdict::NotResolved {
         return skip(Reason::NotResolved);
     }
-    if memory.has_retried_handoff || memory.session.iter().any(|entry| entry.state == SessionState::Opening) {
+    let is_opening = memory.session.iter().any(|entry| entry.state == SessionState::Opening);
+    if memory.has_retried_handoff || memory.handoffs_may_follow || is_opening {
         return Decision::WaitForHandoff(None);
     }
     if let Some(incident) = next_to_close(resolution, memory, progress) {

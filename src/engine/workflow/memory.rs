@@ -16,6 +16,9 @@ pub struct Memory {
     pub session: Vec<SessionEntry>,
     /// True if this worker has a handoff of the session in a retry queue. Not stored.
     pub has_retried_handoff: bool,
+    /// True if handoffs of the session may be on their way behind this event, because several workers move events. Not
+    /// stored.
+    pub handoffs_may_follow: bool,
 }
 
 /// Peculiarities learned of an environment, each from a single refused request.

@@ -107,6 +107,9 @@ impl Worker {
     ) -> Attempt<'a> {
         let KnownEvent { record: known, mut memory } = known;
         memory.has_retried_handoff = self.tracker.has_retried_handoff(&event.key.organization_id, event.session_id());
+        // Another worker may have moved the session's handoffs into the queue behind it. From a retry queue it returns
+        // behind them.
+        memory.handoffs_may_follow = arrival.message_history.age.is_none() && self.fleet.status().workers > 1;
         // Earlier notes may not have reached the disk, if an attempt ended in a panic or the store failed.
         let session_as_noted = match &known {
             Some(record) if record.outcome().is_none() => as_noted(event, &memory, self.now()),

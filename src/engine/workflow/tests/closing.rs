@@ -78,6 +78,15 @@ fn reasons_for_skipping_a_resolution() {
 }
 
 #[test]
+fn a_resolution_that_handoffs_may_follow_waits_for_them() {
+    for session in [vec![], vec![open(1)], vec![closed(1)], vec![CHAT()]] {
+        let memory = Memory { handoffs_may_follow: true, ..memory(&session) };
+        let decision = decide(&resolution(|_| {}), &settings(), &memory, &Progress::default(), early());
+        assert_eq!(decision, Decision::WaitForHandoff(None), "{session:?}");
+    }
+}
+
+#[test]
 fn not_resolved_is_skipped_for_every_session() {
     let event = resolution(|it| (it.verdict, it.incident_id) = (Verdict::NotResolved, Some(incident(4))));
     for session in [vec![], vec![open(1)], vec![SessionState::Opening], vec![CHAT()]] {
