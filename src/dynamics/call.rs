@@ -170,7 +170,7 @@ impl<'a> StepCall<'a> {
             environment.limiter.advise(hint);
         }
         if !answer.is_success() {
-            answer.shown = shown(&answer, self.event).await;
+            answer.shown = shown(&answer, self.event, token).await;
             self.note_error(answer.shown.code.clone(), &answer.shown.message);
         }
         Ok(answer)
@@ -223,17 +223,18 @@ impl<'a> StepCall<'a> {
     }
 }
 
-/// Returns the error of an answer without customer text. A code that is no number may be a customer's name.
-async fn shown(answer: &Answer, event: Option<&Event>) -> ShownError {
+/// Returns the error of an answer without customer text and token. A code that is no number may be a customer's name.
+async fn shown(answer: &Answer, event: Option<&Event>, token: &Token) -> ShownError {
     let error = answer.error();
-    let message = masked(&error.message, event).await;
-    let has_code = is_code(&error.code) || (!error.code.is_empty() && masked(&error.code, event).await == error.code);
+    let message = masked(&error.message, event, token).await;
+    let is_plain = async || !error.code.is_empty() && masked(&error.code, event, token).await == error.code;
+    let has_code = is_code(&error.code) || is_plain().await;
     ShownError { code: has_code.then_some(error.code), message }
 }
 
 /// Masks a message. Between two steps other events go on, so that none waits for the texts of a long one.
-async fn masked(message: &str, event: Option<&Event>) -> String {
-    let mut masking = Masking::new(message, event);
+async fn masked(message: &str, event: Option<&Event>, token: &Token) -> String {
+    let mut masking = Masking::new(message, event).hiding(token.expose());
     while masking.advance() {
         tokio::task::yield_now().await;
     }

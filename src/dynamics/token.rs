@@ -21,7 +21,7 @@ use super::answer::{Answer, ErrorBody};
 use super::classify::classify;
 use super::credential::{ClientCredential, ClientProof};
 use super::limiter::RequestResult;
-use super::mask::one_line;
+use super::mask::without_secrets;
 use super::off_thread::{OffThread, OffThreadError};
 use super::withheld::Withheld;
 
@@ -32,6 +32,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Longest error code. Entra ID's codes are words such as `invalid_client`.
 const LONGEST_CODE: usize = 64;
+
+/// Beginning of the header's value, before the token.
+const SCHEME: &str = "Bearer ";
 
 /// Longest wait for the proof of a credential.
 const PROOF_LIMIT: Duration = Duration::from_secs(5);
@@ -182,22 +185,25 @@ impl TokenRequest {
     }
 }
 
-/// Proof of a credential in plain and in form encoding: texts that no message may contain.
+/// Texts of a credential's proof that no message may contain, whole or in part.
 struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     fn of(secrets: &[&str]) -> Self {
-        let both = |secret: &&str| {
-            let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            [SecretString::from(*secret), encoded.into()]
-        };
-        Self(secrets.iter().flat_map(both).collect())
+        Self(secrets.iter().map(|secret| SecretString::from(*secret)).collect())
     }
 
-    /// Removes the secret from a text, as a proxy's page may quote the whole request.
+    /// Returns a text without the secrets, as a proxy's page may quote the whole request.
     fn hidden(&self, text: &str) -> String {
-        let secrets = self.0.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        let secrets: Vec<&str> = self.0.iter().map(ExposeSecret::expose_secret).collect();
+        without_secrets(text, &secrets)
+    }
+}
+
+impl Token {
+    /// Returns the token as Entra ID issued it, to be searched for in messages.
+    pub(super) fn expose(&self) -> &str {
+        self.authorization.to_str().ok().and_then(|value| value.strip_prefix(SCHEME)).unwrap_or_default()
     }
 }
 
@@ -237,7 +243,7 @@ fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fau
     let unreadable =
         || fault(answer, Remedy::Retry, None, "unreadable answer; expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
-    let bearer = format!("Bearer {}", granted.access_token);
+    let bearer = format!("{SCHEME}{}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
     let lifetime = Duration::from_secs(seconds(&granted.expires_in)).min(LONGEST_LIFE);
@@ -259,7 +265,7 @@ fn refusal(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Fault {
     // Only the first sentence is kept; trace ids and times follow it.
     let message = match error.message.split(" Trace ID").next().unwrap_or_default() {
         "" => format!("the token request was answered with HTTP status {}", answer.status),
-        text => one_line(&secrets.hidden(text)),
+        text => secrets.hidden(text),
     };
     fault(answer, verdict.remedy, code, message, verdict.advice)
 }
@@ -332,6 +338,11 @@ mod tests {
             let body = serde_json::json!({ "error": quoted });
             let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
             assert_eq!(fault.code, None);
+        }
+        for (code, expected) in [("S3CRET", None), ("invalid_client", Some("invalid_client"))] {
+            let body = serde_json::json!({ "error": code });
+            let fault = read(&answer(401, None, &body.to_string()), at(NOW), &secrets()).unwrap_err();
+            assert_eq!(fault.code.as_deref(), expected);
         }
     }
 

@@ -1,12 +1,15 @@
 //! Masking of customer text in Dynamics' messages.
 //!
 //! Dynamics quotes the values that it refuses, and plug-ins quote what they like, in any escapes. Customer text must never reach a
-//! log, list or header, so every message of Dynamics is masked here before it is kept. Three things are masked:
+//! log, list or header, so every message of Dynamics is masked here before it is kept. Four things are masked:
 //!
 //! - what is quoted, unless it is a name of Dataverse (`names`),
-//! - what has the shape of an email address, of a number of a telephone or card, or of an access token,
+//! - what has the shape of an email address, of a number of a telephone or card, of an access token, or of an encoded text,
+//! - parts of the access token that was sent (`secrets`),
 //! - what the event itself contains, in any escapes, case, normal form and script: names as whole words, any text from
 //!   [`SPAN`] letters on.
+//!
+//! Messages of Entra ID are about no customer; secrets are masked in them, and what may be one ([`without_secrets`]).
 //!
 //! Nothing is guessed: the name of another person, neither quoted nor in the event, is not recognized. Error codes, GUIDs, privileges,
 //! names of tables and columns stay, as operators need them.
@@ -15,7 +18,9 @@ mod fold;
 mod names;
 mod quotes;
 mod reading;
+mod runs;
 mod search;
+mod secrets;
 mod shapes;
 mod texts;
 
@@ -51,6 +56,8 @@ pub(super) struct Masking<'a> {
     texts: Box<dyn Iterator<Item = PrivateText<'a>> + Send + 'a>,
     /// Telephone number of the event's customer.
     phone: Option<&'a str>,
+    /// Token that the request was sent with.
+    token: Option<&'a str>,
     /// Rest of the text that the last step ended in.
     rest: Option<PrivateText<'a>>,
 }
@@ -64,7 +71,13 @@ impl<'a> Masking<'a> {
         let phone = event.and_then(phone);
         let event = event.filter(|_| !search.is_empty());
         let texts = event.map_or_else(|| Box::new(std::iter::empty()) as _, texts);
-        Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, phone, rest: None }
+        Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, phone, token: None, rest: None }
+    }
+
+    /// Masks parts of the token of the request too.
+    pub(super) fn hiding(mut self, token: &'a str) -> Self {
+        self.token = Some(token);
+        self
     }
 
     /// Compares the message with the next of the event's texts. Returns false after the last one.
@@ -90,16 +103,35 @@ impl<'a> Masking<'a> {
         for reading in &self.readings {
             ranges.extend(quoted(&reading.text).iter().map(|range| reading.origin(range)));
         }
+        ranges.extend(secrets::parts(&self.readings, self.token.as_slice()));
         // Digits and signs of escapes are no part of numbers and addresses.
         if let Some(decoded) = self.readings.last() {
             let text = &decoded.text;
-            let shapes = [shapes::emails(text), shapes::numbers(text), shapes::tokens(text)];
+            let shapes = [shapes::emails(text), shapes::numbers(text), shapes::tokens(text), runs::encoded(text)];
             let phone = self.phone.map(|phone| shapes::parts_of_phone(text, phone)).unwrap_or_default();
             ranges.extend(shapes.iter().flatten().chain(&phone).map(|range| decoded.origin(range)));
         }
-        let masked = one_line(&without(self.message, ranges));
-        if self.is_cut && !masked.ends_with('…') { masked + "…" } else { masked }
+        shown(self.message, ranges, self.is_cut)
     }
+}
+
+/// Returns a message of Entra ID with `***` in place of these secrets, of parts of them, and of all that may be a secret. It is
+/// about no event, so its numbers are nobody's.
+pub(super) fn without_secrets(message: &str, secrets: &[&str]) -> String {
+    let (read, dropped) = split(message, LONGEST_READ);
+    let readings = Reading::all(read);
+    let mut ranges = secrets::parts(&readings, secrets);
+    if let Some(decoded) = readings.last() {
+        let text = &decoded.text;
+        let shapes = [shapes::tokens(text), runs::encoded(text), runs::keys(text)];
+        ranges.extend(shapes.iter().flatten().map(|range| decoded.origin(range)));
+    }
+    shown(read, ranges, !dropped.is_empty())
+}
+
+fn shown(message: &str, ranges: Vec<Range<usize>>, is_cut: bool) -> String {
+    let masked = one_line(&without(message, ranges));
+    if is_cut && !masked.ends_with('…') { masked + "…" } else { masked }
 }
 
 fn phone(event: &Event) -> Option<&str> {

@@ -24,11 +24,11 @@ const NAMES: &str = "
     assignaccess shareaccess
     active canceled cancelled inactive resolved 100000 1048576 2195293";
 
-/// Further words of Dataverse's messages, in lower case.
+/// Further words of the messages of Dataverse and Entra ID, in lower case.
 const WORDS: &str = "
     a aborted about accepted activities added adding administrator again all allowed already an and annotations any appear are
-    argument as assigned at attachment attempted be because been being block blocked business but by caller can cannot change
-    character characters check child close column columns concurrent condition conflict consider contains context convert
+    argument as assertion assigned at attachment attempted be because been being block blocked business but by caller can cannot change
+    character characters check child client close column columns concurrent condition conflict consider contains context convert
     could create created creating custom data deactivated declared default defined delete deleted denied detected did disabled
     do does doesn don downloaded duplicate either enabled end exceeded exception execute execution exist existing exists
     expected expects external failed field fields file find follow following for found from generic go group has have help
@@ -37,9 +37,9 @@ const WORDS: &str = "
     named navigation no not number object occurred of on one only open operation option or order other out outside over owner
     parameter parent payload perform permission permissions please plug plugin present principal privilege privileges process
     properties property provided query range reached reason records reference refused rejected related reopen represented
-    request requests required requires resource returned right rights roles rule s same schema seconds secured security see
+    request requests required requires resource returned right rights roles rule s same schema seconds secret secrets secured security see
     segment select server service set should size source specified specify sql state step streams supported system t table
-    temporarily than that the there this time timeout to too transaction try trying unable undeclared unexpected unique
+    temporarily than that the there this time timeout to token tokens too transaction try trying unable undeclared unexpected unique
     unknown unsupported update updated updates uploaded use used valid validation values version violated was were when which
     while will window with within without you your";
 
@@ -62,7 +62,12 @@ pub(super) fn is_own_name(part: &str) -> bool {
 
 /// Returns true for a word of Dataverse's messages.
 pub(super) fn is_own_word(word: &str) -> bool {
-    is_listed(NAMES, word) || is_listed(WORDS, word) || is_short(word)
+    is_own_word_of_letters(word) || is_short(word)
+}
+
+/// Returns true for a listed word, and false for a number.
+pub(super) fn is_own_word_of_letters(word: &str) -> bool {
+    is_listed(NAMES, word) || is_listed(WORDS, word)
 }
 
 /// Returns true for a listed number of five or more digits.

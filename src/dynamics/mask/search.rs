@@ -204,7 +204,7 @@ pub(super) fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// Extends a range to the words that it begins and ends in.
-fn to_words(text: &str, range: Range<usize>) -> Range<usize> {
+pub(super) fn to_words(text: &str, range: Range<usize>) -> Range<usize> {
     let begun: usize = text[..range.start].chars().rev().take_while(|c| has_words(*c)).map(char::len_utf8).sum();
     let rest: usize = text[range.end..].chars().take_while(|c| has_words(*c)).map(char::len_utf8).sum();
     range.start - begun..range.end + rest

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use super::names::{is_code, is_own_number};
 use uuid::Uuid;
+
+use super::names::{is_code, is_own_number};
 
 /// Fewest digits of a number that is masked. Statuses, limits and years have four.
 const DIGITS: usize = 5;
@@ -75,7 +76,7 @@ pub(super) fn tokens(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Returns the text with `x` in place of GUIDs and error codes.
-fn without_ids(text: &str) -> String {
+pub(super) fn without_ids(text: &str) -> String {
     let mut blanked = text.to_owned();
     for word in pieces(text, |c| !(c.is_alphanumeric() || c == '-')) {
         let said = &text[word.clone()];
@@ -87,7 +88,7 @@ fn without_ids(text: &str) -> String {
 }
 
 /// Splits a text at separators and returns the ranges of the pieces.
-fn pieces(text: &str, apart: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn pieces(text: &str, apart: impl Fn(char) -> bool) -> impl Iterator<Item = Range<usize>> {
     text.split(apart).filter(|piece| !piece.is_empty()).map(move |piece| {
         // A piece is a slice of the text, so its address yields its position.
         let start = piece.as_ptr().addr() - text.as_ptr().addr();

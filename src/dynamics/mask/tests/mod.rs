@@ -1,7 +1,8 @@
-//! Masking, by tables. `scripts` has what is drawn at random, `messages` what must stay readable.
+//! Masking, by tables. `scripts` has what is drawn at random, `messages` what must stay readable, `secrets` secrets and tokens.
 
 mod messages;
 mod scripts;
+mod secrets;
 
 use handoffd_engine::event::samples::{email, handoff, resolution};
 use handoffd_engine::event::{Event, Message};
