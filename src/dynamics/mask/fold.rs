@@ -54,5 +54,40 @@ pub(super) fn has_words(character: char) -> bool {
 
 /// Returns true for ideographs and kana, of which two or three are a name.
 pub(super) fn is_dense(character: char) -> bool {
-    matches!(character, '\u{2e80}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    is_ideograph(character) || matches!(character, '\u{2e80}'..='\u{33ff}')
+}
+
+/// Returns true for ideographs, of which one is a name.
+pub(super) fn is_ideograph(character: char) -> bool {
+    matches!(character, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Returns true for letters of Thai, Lao, Burmese, Khmer and their neighbours, which have no blanks between words.
+pub(super) fn is_unspaced(character: char) -> bool {
+    matches!(
+        character,
+        '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{1950}'..='\u{1aaf}' | '\u{a9e0}'..='\u{a9ff}' | '\u{aa60}'..='\u{aa7f}'
+    )
+}
+
+/// Returns the units that a letter counts as: the fewer letters are a word of its script, the more.
+pub(super) fn weight(letter: char) -> u32 {
+    if letter < '\u{e00}' {
+        1
+    } else if is_ideograph(letter) {
+        3
+    } else if is_dense(letter) || is_unspaced(letter) {
+        2
+    } else {
+        1
+    }
+}
+
+/// Returns true for pictures such as emoji, and for what joins them. No message of Dynamics has any of its own.
+pub(super) fn is_picture(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200d}' | '\u{20e3}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}' | '\u{fe0f}' | '\u{1f000}'..='\u{1faff}'
+            | '\u{e0020}'..='\u{e007f}'
+    )
 }

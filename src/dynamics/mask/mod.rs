@@ -6,8 +6,8 @@
 //! - what is quoted, unless it is a name of Dataverse (`names`),
 //! - what has the shape of an email address, of a number of a telephone or card, of an access token, or of an encoded text,
 //! - parts of the access token that was sent (`secrets`),
-//! - what the event itself contains, in any escapes, case, normal form and script: names as whole words, any text from
-//!   [`SPAN`] letters on.
+//! - what the event itself contains, in any escapes, case, normal form and script: names by their words, the beginnings of
+//!   words, and short parts in scripts without blanks; any text from [`SPAN`] units on.
 //!
 //! Messages of Entra ID are about no customer; secrets are masked in them, and what may be one ([`without_secrets`]).
 //!
@@ -84,14 +84,14 @@ impl<'a> Masking<'a> {
     pub(super) fn advance(&mut self) -> bool {
         let mut budget = STRIDE;
         while budget > 0 {
-            let Some((text, private)) = self.rest.take().or_else(|| self.texts.next()) else { return false };
+            let Some((text, kind)) = self.rest.take().or_else(|| self.texts.next()) else { return false };
             let (piece, rest) = split(text, budget);
-            self.search.pass(piece, private);
+            self.search.pass(piece, kind);
             if !rest.is_empty() {
-                self.rest = Some((rest, private));
+                self.rest = Some((rest, kind));
                 return true;
             }
-            self.search.end(private);
+            self.search.end(kind);
             budget = budget.saturating_sub(piece.len() + COST_OF_TEXT);
         }
         true
@@ -107,7 +107,13 @@ impl<'a> Masking<'a> {
         // Digits and signs of escapes are no part of numbers and addresses.
         if let Some(decoded) = self.readings.last() {
             let text = &decoded.text;
-            let shapes = [shapes::emails(text), shapes::numbers(text), shapes::tokens(text), runs::encoded(text)];
+            let shapes = [
+                shapes::emails(text),
+                shapes::numbers(text),
+                shapes::tokens(text),
+                shapes::pictures(text),
+                runs::encoded(text),
+            ];
             let phone = self.phone.map(|phone| shapes::parts_of_phone(text, phone)).unwrap_or_default();
             ranges.extend(shapes.iter().flatten().chain(&phone).map(|range| decoded.origin(range)));
         }

@@ -65,11 +65,11 @@ fn escape(text: &str) -> Option<(char, usize)> {
         }
         [b'\\', b'u', ..] => numbered(2, 4).or_else(|| surrogates(text)),
         [b'\\', b'U', ..] => numbered(2, 8),
-        [b'\\', b'x', ..] => numbered(2, 2),
+        [b'\\', b'x', ..] => bytes(text, "\\x"),
         [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some((' ', 2)),
         [b'\\', itself @ (b'\\' | b'/' | b'\'' | b'"'), ..] => Some((char::from(*itself), 2)),
         [b'%', b'u', ..] => numbered(2, 4),
-        [b'%', ..] => percent(text),
+        [b'%', ..] => bytes(text, "%"),
         // Names in XML, as .NET encodes them.
         [b'_', b'x', _, _, _, _, b'_', ..] => numbered(2, 4).map(|(character, _)| (character, 7)),
         [b'&', ..] => {
@@ -89,16 +89,17 @@ fn surrogates(text: &str) -> Option<(char, usize)> {
     Some((character, 12))
 }
 
-/// Decodes the escaped bytes of one character. Bytes that are not UTF-8 are read as Latin-1.
-fn percent(text: &str) -> Option<(char, usize)> {
+/// Decodes the bytes of one character, each escaped by this sign. Bytes that are not UTF-8 are read as Latin-1.
+fn bytes(text: &str, sign: &str) -> Option<(char, usize)> {
+    let width = sign.len() + 2;
     let escaped = |index: usize| {
-        let at = index * 3;
-        text.get(at..)?.starts_with('%').then(|| u8::try_from(hex(text, at + 1, 2)?).ok())?
+        let at = index * width;
+        text.get(at..)?.starts_with(sign).then(|| u8::try_from(hex(text, at + sign.len(), 2)?).ok())?
     };
     let bytes: Vec<u8> = (0..4).map_while(escaped).collect();
     let whole = (1..=bytes.len())
-        .find_map(|count| Some((std::str::from_utf8(&bytes[..count]).ok()?.chars().next()?, count * 3)));
-    whole.or_else(|| Some((char::from(*bytes.first()?), 3)))
+        .find_map(|count| Some((std::str::from_utf8(&bytes[..count]).ok()?.chars().next()?, count * width)));
+    whole.or_else(|| Some((char::from(*bytes.first()?), width)))
 }
 
 fn hex(text: &str, from: usize, count: usize) -> Option<u32> {

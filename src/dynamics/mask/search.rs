@@ -6,13 +6,16 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::fold::{fold, has_words, is_dense, is_invisible};
+use super::fold::{fold, has_words, is_dense, is_ideograph, is_invisible, is_unspaced, weight};
 use super::names::is_own_word;
 use super::reading::Reading;
+use super::texts::TextKind;
 
-/// Length of the shortest part of a text that is found anywhere, in letters and digits; half as many ideographs. Shorter texts are
-/// found as whole words.
+/// Length of the shortest part of a text that is found anywhere, in units: eight letters and digits, four kana, three ideographs.
+/// Shorter texts are found as whole words, and short parts of names in scripts without words.
 pub(super) const SPAN: usize = 8;
+/// Fewest letters of Thai and its neighbours that a message has of a text by more than chance. Four are a common word.
+const UNSPACED: usize = 5;
 /// Base of the rolling hash: odd, with bits all over.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Weight of the unit that leaves the rolling hash.
@@ -42,7 +45,7 @@ struct Indexed {
     found: Option<bool>,
 }
 
-/// Letter or digit of the message; an ideograph is two units.
+/// Letter or digit of the message, or a part of a letter that counts as several.
 struct Unit {
     value: u32,
     place: Range<usize>,
@@ -76,24 +79,27 @@ impl TextSearch {
     }
 
     /// Takes in a piece of the current text.
-    pub(super) fn pass(&mut self, piece: &str, private: bool) {
+    pub(super) fn pass(&mut self, piece: &str, kind: TextKind) {
         for character in piece.chars() {
             fold(character, |letter| {
                 self.window.letters += 1;
                 for value in values(letter) {
                     self.window.push(value);
                     if self.window.length >= SPAN {
-                        self.find(private);
+                        self.find(self.window.hash, kind);
                     }
+                }
+                if let Some(shortest) = shortest_part(letter, kind) {
+                    self.find_parts(shortest, kind);
                 }
             });
         }
     }
 
     /// Ends the current text.
-    pub(super) fn end(&mut self, private: bool) {
+    pub(super) fn end(&mut self, kind: TextKind) {
         if self.window.length < SPAN && self.window.letters > 1 {
-            self.find(private);
+            self.find(self.window.hash, kind);
         }
         self.window = PassingText::default();
     }
@@ -108,7 +114,7 @@ impl TextSearch {
                 joined(spans.map(|(_, range)| range.clone()).collect())
             };
             let others = found(false).into_iter().map(|range| to_words(&reading.text, range));
-            let telling = others.filter(|range| !is_own_phrase(&reading.text[range.clone()]));
+            let telling = others.filter(|range| is_telling(&reading.text[range.clone()]));
             ranges.extend(found(true).into_iter().chain(telling).map(|range| reading.origin(&range)));
         }
         ranges
@@ -129,14 +135,40 @@ impl TextSearch {
         }
     }
 
-    fn find(&mut self, private: bool) {
-        let (word, bit) = slot(self.window.hash);
+    fn find(&mut self, hash: u64, kind: TextKind) {
+        let (word, bit) = slot(hash);
         if self.filter[word] & bit != 0
-            && let Some(indexed) = self.index.get_mut(&self.window.hash)
+            && let Some(indexed) = self.index.get_mut(&hash)
         {
-            indexed.found = indexed.found.max(Some(private));
+            indexed.found = indexed.found.max(Some(kind.is_identifying()));
         }
     }
+
+    /// Finds the last units of the current text, from this many on, that are fewer than a span.
+    fn find_parts(&mut self, shortest: usize, kind: TextKind) {
+        let (mut hash, mut power) = (0_u64, 1_u64);
+        for count in 1..SPAN.min(self.window.length + 1) {
+            let unit = self.window.units[(self.window.length - count) % SPAN];
+            hash = hash.wrapping_add((u64::from(unit) + 1).wrapping_mul(power));
+            power = power.wrapping_mul(BASE);
+            if count >= shortest {
+                self.find(hash, kind);
+            }
+        }
+    }
+}
+
+/// Returns the length of the shortest part of a name that ends with this letter, in units, or `None` in scripts with words: one
+/// ideograph of the customer's name, two of anybody's, two kana, three letters of Thai and its neighbours.
+fn shortest_part(letter: char, kind: TextKind) -> Option<usize> {
+    if weight(letter) == 1 || !kind.is_name() {
+        return None;
+    }
+    Some(match is_ideograph(letter) {
+        true if kind == TextKind::Name => 3,
+        false if is_dense(letter) => 4,
+        _ => 6,
+    })
 }
 
 impl PassingText {
@@ -161,8 +193,7 @@ fn slot(hash: u64) -> (usize, u64) {
 
 /// Returns the units of a letter.
 fn values(letter: char) -> impl Iterator<Item = u32> {
-    let second = is_dense(letter).then_some(u32::from(letter) | 1 << 31);
-    std::iter::once(u32::from(letter)).chain(second)
+    (0..weight(letter)).map(move |part| u32::from(letter) | part << 24)
 }
 
 /// Returns the units of a text, without blanks and punctuation.
@@ -210,7 +241,10 @@ pub(super) fn to_words(text: &str, range: Range<usize>) -> Range<usize> {
     range.start - begun..range.end + rest
 }
 
-/// Returns true for words of Dynamics only, such as "does not exist": a customer who writes the same is not disclosed by it.
-fn is_own_phrase(text: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own_word)
+/// Returns true for what discloses something of a text: not for words of Dynamics only, such as "does not exist", nor for a word of
+/// a script without blanks.
+fn is_telling(text: &str) -> bool {
+    let is_own_phrase = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own_word);
+    let is_word = || text.chars().all(is_unspaced) && text.chars().filter(|c| c.is_alphanumeric()).count() < UNSPACED;
+    !is_own_phrase() && !is_word()
 }

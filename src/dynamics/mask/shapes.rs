@@ -1,9 +1,10 @@
-//! Parts of a message that are masked by their shape, whoever they belong to: email addresses, numbers, access tokens.
+//! Parts of a message that are masked by their shape, whoever they belong to: email addresses, numbers, access tokens, emoji.
 
 use std::ops::Range;
 
 use uuid::Uuid;
 
+use super::fold::is_picture;
 use super::names::{is_code, is_own_number};
 
 /// Fewest digits of a number that is masked. Statuses, limits and years have four.
@@ -73,6 +74,11 @@ pub(super) fn tokens(text: &str) -> Vec<Range<usize>> {
         text[at..].find(ends).unwrap_or(text.len() - at)
     };
     named.chain(begun).map(|at| at..at + length(at)).filter(|range| range.len() >= SHORTEST_TOKEN).collect()
+}
+
+/// Finds every emoji. Customers' texts have them, messages of Dynamics have none.
+pub(super) fn pictures(text: &str) -> Vec<Range<usize>> {
+    pieces(text, |c| !is_picture(c)).collect()
 }
 
 /// Returns the text with `x` in place of GUIDs and error codes.

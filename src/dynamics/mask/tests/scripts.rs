@@ -4,7 +4,7 @@ use handoffd_engine::event::Customer;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-use super::super::fold::is_dense;
+use super::super::fold::weight;
 use super::super::search::SPAN;
 use super::*;
 
@@ -136,18 +136,19 @@ fn quoting(quoted: &str, way: usize, escape: Escape) -> String {
     }
 }
 
-/// Returns every part of a text of [`SPAN`] letters; an ideograph counts twice.
+/// Returns every part of a text of [`SPAN`] units, and of five letters of Thai.
 fn parts(text: &str) -> Vec<&str> {
+    // In tenths of a unit.
     let weight = |c: char| match c {
-        _ if canonical_combining_class(c) > 0 => 0,
-        _ if is_dense(c) => 2,
-        _ => usize::from(c.is_alphanumeric()),
+        _ if canonical_combining_class(c) > 0 || !c.is_alphanumeric() => 0,
+        '\u{e00}'..='\u{e7f}' => 16,
+        _ => weight(c) as usize * 10,
     };
     let part = |start: usize| {
-        let mut letters = 0;
+        let mut tenths = 0;
         let end = text[start..].char_indices().find_map(|(at, c)| {
-            letters += weight(c);
-            (letters >= SPAN).then_some(start + at + c.len_utf8())
+            tenths += weight(c);
+            (tenths >= SPAN * 10).then_some(start + at + c.len_utf8())
         });
         end.map(|end| &text[start..end])
     };

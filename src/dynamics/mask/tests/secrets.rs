@@ -12,7 +12,10 @@ const OPAQUE: &str = "AbCdEfGhQwRtYpLkMnBvCxZaSdFgHjKl";
 const UNFOUND: usize = 5;
 
 fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    text.bytes()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// Returns a secret as servers quote it.
