@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::hostile::unharmed;
 use crate::support::bus::header;
-use crate::support::event::handoff;
+use crate::support::event::{handoff, resolved};
 use crate::support::rig::rig;
 use crate::support::simulator::SECRET;
 
@@ -97,6 +97,24 @@ async fn a_dynamics_that_quotes_the_customer_leaks_nothing() {
         for secret in [word, &name[1..], email, phone, &encoded, &page] {
             assert!(!shown.contains(&secret.to_lowercase()), "{secret} in {shown}");
         }
+    }
+    unharmed(&rig).await;
+}
+
+/// A resolution holds none of the texts of the case that it closes.
+#[tokio::test]
+async fn a_refused_resolution_names_no_customer() {
+    let rig = rig().start().await;
+    let event = handoff("email");
+    rig.hand_off(&event).await;
+    let name = event.0["data"]["customer"]["name"].as_str().unwrap();
+    let message = format!("The case of {name} can not be closed: \u{738b}\u{82b3}");
+    rig.crm.refuse("incidents.update", 1, 400, "0x80040265", &message);
+    let outcome = rig.process(&resolved(event.session())).await;
+    assert_eq!(outcome.routing_key, "dynamics365.resolution.failed");
+    let error = header(&rig.bus.dead_letter().await.properties, "x-handoffd-error").unwrap();
+    for text in [error.as_str(), outcome.body["data"]["error"]["message"].as_str().unwrap()] {
+        assert!(text.contains("The case of *** can not be closed: ***"), "{text}");
     }
     unharmed(&rig).await;
 }

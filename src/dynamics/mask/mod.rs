@@ -1,15 +1,17 @@
 //! Masking of customer text in Dynamics' messages.
 //!
 //! Dynamics quotes the values that it refuses, and plug-ins quote what they like, in any escapes. Customer text must never reach a
-//! log, list or header, so every message of Dynamics is masked here before it is kept. Four things are masked:
+//! log, list or header, so every message of Dynamics is masked here before it is kept:
 //!
 //! - what is quoted, unless it is a name of Dataverse (`names`),
-//! - what has the shape of an email address, of a number of a telephone or card, of an access token, or of an encoded text,
+//! - what has the shape of an email address, of a number of a telephone or card, of an access token, an encoded text, an emoji,
 //! - parts of the access token that was sent (`secrets`),
 //! - what the event itself contains, in any escapes, case, normal form and script: names by their words, the beginnings of
 //!   words, and short parts in scripts without blanks; any text from [`SPAN`] units on.
 //!
-//! Messages of Entra ID are about no customer; secrets are masked in them, and what may be one ([`without_secrets`]).
+//! A resolution contains no text of the customer whose case it closes, so in a message about one every word is masked that is not
+//! Dynamics' own (`stock`). Messages of Entra ID are about no customer; secrets are masked in them, and what may be one
+//! ([`without_secrets`]).
 //!
 //! Nothing is guessed: the name of another person, neither quoted nor in the event, is not recognized. Error codes, GUIDs, privileges,
 //! names of tables and columns stay, as operators need them.
@@ -22,6 +24,7 @@ mod runs;
 mod search;
 mod secrets;
 mod shapes;
+mod stock;
 mod texts;
 
 use std::ops::Range;
@@ -58,6 +61,8 @@ pub(super) struct Masking<'a> {
     phone: Option<&'a str>,
     /// Token that the request was sent with.
     token: Option<&'a str>,
+    /// True if the event is about a customer whose texts it does not hold.
+    is_blind: bool,
     /// Rest of the text that the last step ended in.
     rest: Option<PrivateText<'a>>,
 }
@@ -69,14 +74,25 @@ impl<'a> Masking<'a> {
         let readings = Reading::all(read);
         let search = TextSearch::of(&readings);
         let phone = event.and_then(phone);
+        let is_blind = event.is_some_and(|event| matches!(event.body, Body::Resolution(_)));
         let event = event.filter(|_| !search.is_empty());
         let texts = event.map_or_else(|| Box::new(std::iter::empty()) as _, texts);
-        Self { message: read, is_cut: !dropped.is_empty(), readings, search, texts, phone, token: None, rest: None }
+        Self {
+            message: read,
+            is_cut: !dropped.is_empty(),
+            readings,
+            search,
+            texts,
+            phone,
+            token: None,
+            is_blind,
+            rest: None,
+        }
     }
 
-    /// Masks parts of the token of the request too.
+    /// Masks parts of the token of the request too. One of a few letters is a test's, and would be in every message.
     pub(super) fn hiding(mut self, token: &'a str) -> Self {
-        self.token = Some(token);
+        self.token = Some(token).filter(|token| token.len() >= secrets::PART);
         self
     }
 
@@ -115,7 +131,8 @@ impl<'a> Masking<'a> {
                 runs::encoded(text),
             ];
             let phone = self.phone.map(|phone| shapes::parts_of_phone(text, phone)).unwrap_or_default();
-            ranges.extend(shapes.iter().flatten().chain(&phone).map(|range| decoded.origin(range)));
+            let unknown = if self.is_blind { stock::unknown_words(text) } else { Vec::new() };
+            ranges.extend(shapes.iter().flatten().chain(&phone).chain(&unknown).map(|range| decoded.origin(range)));
         }
         shown(self.message, ranges, self.is_cut)
     }

@@ -81,7 +81,8 @@ pub(in crate::dynamics) fn is_code(word: &str) -> bool {
     digits.is_some_and(|digits| (1..=8).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-fn is_listed(list: &str, word: &str) -> bool {
+/// Returns true for a word of a list, in any case.
+pub(super) fn is_listed(list: &str, word: &str) -> bool {
     list.split_ascii_whitespace().any(|listed| listed.eq_ignore_ascii_case(word))
 }
 
@@ -92,10 +93,14 @@ fn is_short(word: &str) -> bool {
 /// Returns true for a privilege, and for a lower-case name with a publisher's prefix, as each custom table and column has
 /// (`new_queueid`, `_masterid_value`).
 fn is_schema(word: &str) -> bool {
-    let is_privilege = PRIVILEGES.iter().any(|privilege| word.starts_with(privilege));
     let is_custom = || {
         let lower = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
         lower && word.split_once('_').is_some_and(|(prefix, _)| prefix.len() != 1 && prefix.len() <= 8)
     };
-    is_privilege || is_custom()
+    is_privilege(word) || is_custom()
+}
+
+/// Returns true for the name of a privilege.
+pub(super) fn is_privilege(word: &str) -> bool {
+    PRIVILEGES.iter().any(|privilege| word.starts_with(privilege))
 }

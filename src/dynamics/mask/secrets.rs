@@ -13,7 +13,7 @@ use super::search::{joined, to_words};
 
 /// Length of the shortest part of a secret that is found, in letters and digits. Words have as many in common with a secret by
 /// chance once in a million messages.
-const PART: usize = 6;
+pub(super) const PART: usize = 6;
 
 /// Finds every part of these secrets, and each of them whole, however short it is.
 pub(super) fn parts(readings: &[Reading], secrets: &[&str]) -> Vec<Range<usize>> {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Messages as Dataverse words them, from its documentation, public reports and the simulator.
-const MESSAGES: &[&str] = &[
+pub(super) const MESSAGES: &[&str] = &[
     "Entity 'Contact' With Id = 7d0ba8ad-8d4f-4d4e-8a8c-0d6a1c1d5a11 Does Not Exist",
     "incident With Id = 44444444-4444-4444-4444-444444444444 Does Not Exist",
     "Resource not found for the segment 'oc_liveworkitems'.",
@@ -71,7 +71,7 @@ fn what_operators_need_stays_readable() {
     let chatty = said(CHATTER);
     for message in MESSAGES {
         let whole = one_line(message);
-        for event in [&resolution(|_| {}), &email(), &chatty] {
+        for event in [&nobody(), &email(), &chatty] {
             // No person's text is quoted, only the letter `a`.
             let expected = whole.replace("it's 'a' field", "it's '***' field");
             assert_eq!(mask(message, event), expected);
@@ -99,11 +99,7 @@ fn what_is_no_name_of_dataverse_is_masked_in_quotes() {
         "Ｃase",
         "queueid@bob",
     ] {
-        assert_eq!(
-            mask(&format!("The value '{part}' is bad"), &resolution(|_| {})),
-            "The value '***' is bad",
-            "{part}"
-        );
+        assert_eq!(mask(&format!("The value '{part}' is bad"), &nobody()), "The value '***' is bad", "{part}");
     }
 }
 
