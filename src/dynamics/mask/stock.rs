@@ -21,7 +21,10 @@ const NAMESAKES: &[&str] = &["case", "field", "link", "may", "rule", "will"];
 /// Prefixes of custom tables and columns: of Microsoft's, and those that a publisher has by default.
 const PREFIXES: &[&str] = &["cr", "msdyn", "new", "oc"];
 
-/// Finds the words that no stock message has. Words with only blanks between are found as one.
+/// Marks within names. Names joined by them or by blanks are masked as one, so that their number is not shown.
+const WITHIN: &str = "'’-.";
+
+/// Finds the words that no stock message has.
 pub(super) fn unknown_words(text: &str) -> Vec<Range<usize>> {
     let blanked = without_ids(text);
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -32,9 +35,10 @@ pub(super) fn unknown_words(text: &str) -> Vec<Range<usize>> {
         let gap = &text[before..word.start];
         let follows = before > 0 && gap.chars().all(|c| c.is_whitespace() || c == ',');
         if !is_id && (!is_stock(said) || (follows && is_namesake(said))) {
-            match found.last_mut() {
-                Some(last) if last.end == before && gap.chars().all(char::is_whitespace) => last.end = word.end,
-                _ => found.push(word.clone()),
+            let joins = gap.chars().all(|c| c.is_whitespace() || WITHIN.contains(c));
+            match found.last_mut().filter(|last| joins && last.end == before) {
+                Some(last) => last.end = word.end,
+                None => found.push(word.clone()),
             }
         }
         before = word.end;
