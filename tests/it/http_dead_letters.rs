@@ -158,12 +158,16 @@ async fn without_a_selection_or_with_a_wrong_one_nothing_is_done() {
         json!({ "ids": "evt_1" }),
         json!({ "all": "yes" }),
         json!([]),
+        json!([[], ["evt_1"]]),
+        json!([null, null, "org_acme", null, null, null, null, null, true]),
         json!(null),
     ] {
         for path in [REPLAY, DISCARD] {
             answer(api.with(Method::POST, path, &wrong), 400).await;
         }
     }
+    let array = answer(api.with(Method::POST, DISCARD, &json!([[], ["evt_1"]])), 400).await;
+    assert!(array["detail"].as_str().unwrap().contains("expected a JSON object"), "{array}");
     let broken = api.request(Method::POST, REPLAY).header("content-type", "application/json").body("{ not json");
     answer(broken, 400).await;
     answer(api.request(Method::POST, REPLAY).body("{\"all\":true}"), 415).await;

@@ -1,6 +1,7 @@
 //! The HTTP interface from the side of monitors and operators.
 
 mod rig;
+mod refused;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::json_object::JsonObject;
 use super::problem::Problem;
 use super::requester::audit;
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
@@ -82,8 +83,8 @@ async fn list(State(parts): State<Arc<ApiState>>) -> Result<Json<AuditList>, Pro
     Ok(Json(AuditList { entries }))
 }
 
-async fn report(given: Result<Json<ReportedAction>, JsonRejection>) -> Result<StatusCode, Problem> {
-    let Json(ReportedAction { action, subject, count }) = given?;
+async fn report(given: Result<Json<JsonObject<ReportedAction>>, JsonRejection>) -> Result<StatusCode, Problem> {
+    let Json(JsonObject(ReportedAction { action, subject, count })) = given?;
     audit(action, subject, count);
     Ok(StatusCode::NO_CONTENT)
 }

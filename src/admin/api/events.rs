@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::dead_letters::DeadLetterService;
+use super::json_object::JsonObject;
 use super::parameter::{Parameter, ParameterType, count, expected, in_path, in_query, read, time};
 use super::problem::Problem;
 use super::requester::{Permission, Requester, require};
@@ -130,11 +131,12 @@ pub struct WhyAnswer {
 }
 
 /// Discards of a command.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DiscardReport {
     /// Events whose dead letters were discarded, at most 500.
-    events: Vec<DiscardedEvent>,
+    #[schemars(with = "Vec<DiscardedEvent>")]
+    events: Vec<JsonObject<DiscardedEvent>>,
 }
 
 /// Dead letters as the running worker searches them.
@@ -217,14 +219,14 @@ async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> 
 
 async fn discarded(
     State(parts): State<Arc<ApiState>>,
-    given: Result<Json<DiscardReport>, JsonRejection>,
+    given: Result<Json<JsonObject<DiscardReport>>, JsonRejection>,
 ) -> Result<StatusCode, Problem> {
     require(Permission::Change)?;
-    let Json(DiscardReport { events }) = given?;
+    let Json(JsonObject(DiscardReport { events })) = given?;
     if events.len() > MOST_DISCARDED {
         return Err(Problem::bad_request(format!("events: found {}, expected at most {MOST_DISCARDED}", events.len())));
     }
-    let events: Vec<EventKey> = events.into_iter().map(EventKey::from).collect();
+    let events: Vec<EventKey> = events.into_iter().map(|JsonObject(event)| EventKey::from(event)).collect();
     let by = Requester::current().map(|requester| requester.name());
     record_discards(&*parts.store, &events, by.as_deref()).await;
     Ok(StatusCode::NO_CONTENT)

@@ -12,6 +12,7 @@ mod ended_sessions;
 pub mod events;
 mod guard;
 mod health;
+mod json_object;
 pub mod dead_letters;
 mod listen;
 pub mod login;

@@ -17,6 +17,7 @@ use super::array::array;
 use super::groups::{GroupList, groups};
 use super::jobs::JobView;
 use super::parameters::{PARAMETERS, WAIT, listed, required, waits};
+use crate::admin::api::json_object::JsonObject;
 use crate::admin::api::parameter::{Parameter, ParameterType, guid, in_path, in_query, read};
 use crate::admin::api::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, RouteLink, schema};
 use crate::admin::api::{ApiState, Problem};
@@ -158,7 +159,7 @@ struct JobList {
     jobs: Vec<JobView>,
 }
 
-type Given = Result<Json<SelectionText>, JsonRejection>;
+type Given = Result<Json<JsonObject<SelectionText>>, JsonRejection>;
 type GivenId = Result<Path<String>, PathRejection>;
 
 async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -191,7 +192,7 @@ async fn change(
     given: Given,
 ) -> Result<Response, Problem> {
     let waits = waits(query.as_deref().unwrap_or_default(), &headers)?;
-    let Json(text) = given?;
+    let Json(JsonObject(text)) = given?;
     let (selection, mode) = (required(&text)?, RunMode::of(text.dry_run));
     if waits {
         return array(parts.letters.change(selection, change, mode)?).await;
