@@ -21,6 +21,9 @@ use crate::config::{Config, StoreKind};
 /// Number of outcomes per request.
 const PAGE: usize = 500;
 
+/// Most slashes of a key that may separate an organization from an event; each costs a request.
+const MOST_SPLITS: usize = 100;
+
 /// Runs a subcommand of `outcomes` and returns the text to print.
 pub(super) async fn outcomes(config: &Config, command: &OutcomesCommand) -> Result<String, CommandError> {
     let source = OutcomeSource::find(config).await?;
@@ -190,10 +193,11 @@ async fn names(source: &OutcomeSource, key: &str) -> Result<Vec<(String, String)
             return Ok(found);
         }
     }
-    match key.split_once('/') {
-        Some((organization, event_id)) => Ok(vec![(organization.to_owned(), event_id.to_owned())]),
-        None => source.unfinished(key).await,
+    if !key.contains('/') {
+        return source.unfinished(key).await;
     }
+    let splits = EventKey::splits(key).take(MOST_SPLITS);
+    Ok(splits.map(|key| (key.organization_id.to_string(), key.event_id.to_string())).collect())
 }
 
 fn key_of(outcome: &Value) -> (String, String) {

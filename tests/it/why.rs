@@ -4,7 +4,9 @@ use std::process::Output;
 
 use jiff::Timestamp;
 use lapin::BasicProperties;
+use reqwest::Method;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use crate::support::broker::eventually;
 use crate::support::event::{Event, ORGANIZATION, handoff, resolved};
@@ -99,6 +101,32 @@ async fn an_event_that_waits_for_a_paused_or_throttled_organization_says_so() {
     let found = becomes(&rig, paused.id(), "waiting", Some("throttled")).await;
     let next: Timestamp = found["next_attempt"].as_str().unwrap().parse().unwrap();
     assert!(next > Timestamp::now(), "{found}");
+}
+
+#[tokio::test]
+async fn an_event_is_found_by_a_key_with_any_number_of_slashes() {
+    let rig = rig().start().await;
+    let event = handoff("email").with("/organization_id", "a/b-none");
+    let id = format!("{}/x//y", event.id());
+    let event = event.with("/event_id", id.as_str());
+    rig.bus.publish(&event).await;
+    rig.bus.dead_letter().await;
+    let key = format!("a/b-none/{id}");
+    let found = one(&rig, &key).await;
+    assert_eq!((&found["organization_id"], &found["event_id"]), (&json!("a/b-none"), &json!(id)), "{found}");
+    let shown = rig.worker().command(&["outcomes", "show", &key, "--json"]).await;
+    let shown: Value =
+        serde_json::from_slice(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {}", text(&shown)));
+    assert_eq!((&shown["organization_id"], &shown["source_event_id"]), (&json!("a/b-none"), &json!(id)), "{shown}");
+    let link = form_urlencoded::Serializer::new(String::new())
+        .append_pair("organization", "a/b-none")
+        .append_pair("id", &id)
+        .finish();
+    let page = Api::of(&rig).request(Method::GET, &format!("/event?{link}")).send().await.unwrap();
+    assert_eq!(page.status(), 200, "{page:?}");
+    // Without a worker too.
+    rig.stop_workers().await;
+    one(&rig, &key).await;
 }
 
 #[tokio::test]

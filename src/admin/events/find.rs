@@ -18,6 +18,8 @@ use super::answer::{EventAnswer, EventState, Surroundings};
 
 /// Most events in an answer.
 const MOST: usize = 50;
+/// Most slashes of an id that may separate an organization from an event; each costs a look into the store.
+const MOST_SPLITS: usize = 100;
 /// Fewest characters of an id's beginning; fewer would find every event.
 pub(super) const SHORTEST: usize = 4;
 
@@ -119,8 +121,7 @@ async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, St
 
 async fn exactly(sources: &EventSources<'_>, id: &str) -> Result<Known, StoreError> {
     let mut known = Known::new();
-    if let Some((organization, event)) = id.split_once('/') {
-        let key = EventKey { organization_id: organization.into(), event_id: event.into() };
+    for key in EventKey::splits(id).take(MOST_SPLITS) {
         let tracked = sources.tracker.and_then(|tracker| tracker.get(&key));
         let record = sources.store.record(&key).await?;
         if record.is_some() || tracked.is_some() {
@@ -179,11 +180,9 @@ async fn track(
 /// Adds queued events that the store has notes of: those of other workers, or while none runs.
 async fn noted(known: &mut Known, sources: &EventSources<'_>, id: &str) -> Result<(), StoreError> {
     let is_short = id.chars().count() < SHORTEST;
-    let (organization, event) = id.split_once('/').unzip();
     let begins = |text: &str| text == id || (!is_short && text.to_lowercase().starts_with(&id.to_lowercase()));
     for (key, note) in sources.store.queued(MOST_TRACKED).await? {
-        let is_named = organization == Some(key.organization_id.as_str()) && event == Some(key.event_id.as_str());
-        if is_named || begins(key.event_id.as_str()) || begins(note.session_id.as_str()) {
+        if key.is_named(id) || begins(key.event_id.as_str()) || begins(note.session_id.as_str()) {
             known.insert(key, (None, Some(TrackedEvent::of_note(note))));
         }
     }

@@ -102,3 +102,35 @@ pub struct EventKey {
     /// Id of the event within its organization.
     pub event_id: EventId,
 }
+
+impl EventKey {
+    /// Returns the keys that `organization/event` may name. Both ids may contain slashes, so there is one for each.
+    pub fn splits(text: &str) -> impl Iterator<Item = Self> + '_ {
+        text.match_indices('/')
+            .map(|(at, slash)| Self { organization_id: text[..at].into(), event_id: text[at + slash.len()..].into() })
+    }
+
+    /// Reports whether `organization/event` names this key.
+    pub fn is_named(&self, text: &str) -> bool {
+        let event = text.strip_prefix(self.organization_id.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        event == Some(self.event_id.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_named_by_one_of_the_splits_of_its_text() {
+        let named: Vec<(String, String)> =
+            EventKey::splits("a/b/ü/").map(|key| (key.organization_id.to_string(), key.event_id.to_string())).collect();
+        let expected = [("a", "b/ü/"), ("a/b", "ü/"), ("a/b/ü", "")];
+        assert_eq!(named, expected.map(|(one, other)| (one.to_owned(), other.to_owned())));
+        assert!(EventKey::splits("a/b/ü/").all(|key| key.is_named("a/b/ü/")));
+        let key = EventKey { organization_id: "a".into(), event_id: "b".into() };
+        assert!(
+            !key.is_named("ab") && !key.is_named("a/b/") && !key.is_named("a") && EventKey::splits("ab").count() == 0
+        );
+    }
+}
