@@ -12,4 +12,5 @@ mod journal;
 mod organization_history;
 mod organization_tests;
 pub mod page;
+pub mod search_line;
 mod status_board;

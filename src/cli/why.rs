@@ -22,6 +22,7 @@ use super::shell::{CommandError, block_on, pretty, print, print_status};
 use super::table::{cell, line};
 use crate::admin::api::events::WhyAnswer;
 use crate::admin::events::{EventSources, LetterMatches, LetterSearch, Surroundings, find};
+use crate::admin::search_line::SearchLine;
 use crate::app;
 use crate::config::Config;
 use crate::rabbit::RabbitDeadLetterQueue;
@@ -86,7 +87,8 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
         organizations: None,
         elsewhere: HashMap::new(),
     };
-    let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around };
+    let line = SearchLine::default();
+    let sources = EventSources { store: &*store, tracker: None, waiting: 0, letters: &letters, around, line: &line };
     let found = find(&sources, id).await;
     _ = store.close().await;
     let mut found = found?;

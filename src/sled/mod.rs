@@ -21,6 +21,7 @@ mod pending;
 mod quarantine;
 mod read;
 mod reopen;
+mod scan_turns;
 mod scanning;
 mod schema;
 mod state;

@@ -15,6 +15,7 @@ use handoffd_engine::ports::store::{
 use handoffd_engine::ports::store::{EventScan, ScannedEvents};
 use handoffd_engine::workflow::{Learned, Milestone, Record, SessionEntry, discarded};
 use jiff::Timestamp;
+use sled::Db;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
@@ -25,6 +26,7 @@ use super::errors::{is_damage, unreadable, unwritten};
 use super::listing::{self, OutcomeWalk};
 use super::pending::{PendingCall, PendingWrites};
 use super::quarantine::Quarantined;
+use super::scan_turns::ScanTurns;
 use super::state::Shared;
 use super::sweep::{self, Sweep};
 use super::transfer::ExportWalk;
@@ -40,11 +42,12 @@ const DISCARDS: usize = 64;
 pub struct SledStore {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
+    pub(super) turns: ScanTurns,
 }
 
 impl SledStore {
     pub(super) fn new(shared: Arc<Shared>, committer: Committer) -> Self {
-        Self { shared, committer: Arc::new(committer) }
+        Self { shared, committer: Arc::new(committer), turns: ScanTurns::default() }
     }
 
     /// Subscribes to the reason why nothing can be written; `None` while the store is healthy. The store repairs
@@ -99,6 +102,21 @@ impl SledStore {
             _ = self.committer.report_damage(problem.clone());
         }
         result
+    }
+
+    /// Scans events, in turn. Like a listing, a scan reads only the disk.
+    async fn scanned<T: Send + 'static>(
+        &self,
+        scan: impl FnOnce(&Db) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = self.turns.next().await;
+        let _disk_fails = self.committer.wait_all_durable().await;
+        let shared = Arc::clone(&self.shared);
+        let scanned = run_blocking(scanning::EVENTS, move || {
+            let _turn = turn;
+            shared.on_disk(scanning::EVENTS, scan)
+        });
+        self.examined(scanned.await)
     }
 
     /// Prepares writes from what is stored, and makes them durable.
@@ -203,6 +221,7 @@ impl Store for SledStore {
         after: Option<&Cursor>,
         limit: usize,
     ) -> Result<OutcomePage, StoreError> {
+        let mut turn = self.turns.next().await;
         // The listing reads only the disk, so nothing may be pending. A failing disk is listed as it is.
         let _disk_fails = self.committer.wait_all_durable().await;
         let mut listing = OutcomeWalk::new(filter.clone(), after, limit)?;
@@ -213,10 +232,10 @@ impl Store for SledStore {
                     let mut nothing = PendingWrites::default();
                     listing.step(&StoreView::new(db, &mut nothing))
                 })?;
-                Ok((step, listing))
+                Ok((step, listing, turn))
             });
-            let (step, rest) = self.examined(walked.await)?;
-            listing = rest;
+            let (step, rest, kept) = self.examined(walked.await)?;
+            (listing, turn) = (rest, kept);
             if step == SweepStep::Done {
                 return Ok(listing.page);
             }
@@ -224,20 +243,12 @@ impl Store for SledStore {
     }
 
     async fn queued(&self, limit: usize) -> Result<Vec<(EventKey, QueuedNote)>, StoreError> {
-        let _disk_fails = self.committer.wait_all_durable().await;
-        let shared = Arc::clone(&self.shared);
-        let read =
-            run_blocking(scanning::EVENTS, move || shared.on_disk(scanning::EVENTS, |db| scanning::queued(db, limit)));
-        self.examined(read.await)
+        self.scanned(move |db| scanning::queued(db, limit)).await
     }
 
     async fn scan(&self, scan: &EventScan) -> Result<ScannedEvents, StoreError> {
-        // Like the listing, the scan reads only the disk.
-        let _disk_fails = self.committer.wait_all_durable().await;
-        let (shared, scan) = (Arc::clone(&self.shared), scan.clone());
-        let scanned =
-            run_blocking(scanning::EVENTS, move || shared.on_disk(scanning::EVENTS, |db| scanning::scan(db, scan)));
-        self.examined(scanned.await)
+        let scan = scan.clone();
+        self.scanned(|db| scanning::scan(db, scan)).await
     }
 
     async fn record_discards(&self, events: &[EventKey], discard: &Milestone) -> Result<u64, StoreError> {

@@ -10,7 +10,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::on;
 use handoffd_engine::event::EventKey;
-use handoffd_engine::ports::store::{Cursor, StoreError};
+use handoffd_engine::ports::store::Cursor;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,9 +152,9 @@ impl WhyAnswer {
 
 impl ApiState {
     /// Finds events by an ID of any kind.
-    pub async fn find_events(&self, id: &str) -> Result<Found, StoreError> {
+    pub async fn find_events(&self, id: &str) -> Result<Found, Problem> {
         let (all, letters) = (self.organizations.list().await, WorkersLetters(Arc::clone(&self.letters)));
-        find(&self.event_sources(all, &letters), id).await
+        Ok(find(&self.event_sources(all, &letters), id).await?)
     }
 
     /// Lists events.
@@ -163,9 +163,9 @@ impl ApiState {
         filter: &EventFilter,
         cursor: Option<&Cursor>,
         limit: usize,
-    ) -> Result<EventPage, StoreError> {
+    ) -> Result<EventPage, Problem> {
         let (all, letters) = (self.organizations.list().await, WorkersLetters(Arc::clone(&self.letters)));
-        browse(&self.event_sources(all, &letters), filter, cursor, limit).await
+        Ok(browse(&self.event_sources(all, &letters), filter, cursor, limit).await?)
     }
 
     fn event_sources<'a>(&'a self, all: Vec<OrganizationView>, letters: &'a WorkersLetters) -> EventSources<'a> {
@@ -182,7 +182,8 @@ impl ApiState {
             organizations: Some(organizations),
             elsewhere,
         };
-        EventSources { store: &*self.store, tracker: Some(&self.tracker), waiting, letters, around }
+        let tracker = Some(&*self.tracker);
+        EventSources { store: &*self.store, tracker, waiting, letters, around, line: &self.searches }
     }
 }
 
@@ -200,19 +201,18 @@ async fn why(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Json<WhyAnswer>, Problem> {
     let Path(id) = path?;
-    let found = parts.find_events(&id).await.map_err(|error| unreadable(&error))?;
+    let found = parts.find_events(&id).await?;
     Ok(Json(WhyAnswer::new(id, found)))
 }
 
 async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Json<EventListing>, Problem> {
     let query = EventListQuery::parse(query.as_deref().unwrap_or_default())?;
     if let Some(id) = &query.id {
-        let found = parts.find_events(id).await.map_err(|error| unreadable(&error))?;
+        let found = parts.find_events(id).await?;
         let matching = found.events.into_iter().map(|event| event.answer).filter(|answer| query.filter.accepts(answer));
         return Ok(Json(EventListing { events: matching.take(query.limit).collect(), next: None }));
     }
-    let page = parts.list_events(&query.filter, query.cursor.as_ref(), query.limit).await;
-    let EventPage { events, next } = page.map_err(|error| unreadable(&error))?;
+    let EventPage { events, next } = parts.list_events(&query.filter, query.cursor.as_ref(), query.limit).await?;
     let events = events.into_iter().map(|event| event.answer).collect();
     Ok(Json(EventListing { events, next: next.map(|cursor| cursor.0) }))
 }
@@ -230,14 +230,6 @@ async fn discarded(
     let by = Requester::current().map(|requester| requester.name());
     record_discards(&*parts.store, &events, by.as_deref()).await;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn unreadable(error: &StoreError) -> Problem {
-    if let StoreError::Cursor(_) = error {
-        return Problem::bad_request(error.to_string());
-    }
-    tracing::warn!(error = error as &dyn std::error::Error, "could not find events for an operator");
-    Problem::unavailable(error.to_string())
 }
 
 /// Query of a list of events.

@@ -18,6 +18,7 @@ use super::problem::Problem;
 use super::query::{OutcomeQuery, PARAMETERS};
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, RouteLink, schema};
 use super::state::ApiState;
+use crate::admin::search_line::{RETRY_AFTER, SearchError};
 
 const KEY: &[Parameter] = &[
     in_path("organization", ParameterType::Text, "Organization ID.").such_as("org_acme"),
@@ -86,6 +87,7 @@ pub enum EventReport {
 
 /// Lists matching outcomes, newest first, in pages.
 async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+    let _place = parts.searches.enter().await?;
     find(&*parts.store, query.as_deref().unwrap_or_default()).await.map(Json)
 }
 
@@ -142,6 +144,15 @@ fn in_words(standing: EventStanding) -> &'static str {
     match standing {
         EventStanding::Waiting => "the event has no outcome yet; it waits in a retry queue",
         EventStanding::InHand => "the event has no outcome yet; it is in progress",
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Busy => Self::busy(error.to_string(), RETRY_AFTER),
+            SearchError::Store(error) => away(&error),
+        }
     }
 }
 

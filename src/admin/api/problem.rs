@@ -97,9 +97,14 @@ impl Problem {
 
     /// 429: too many failed authentications; the address has to wait this long.
     pub fn slow_down(rest: Duration) -> Self {
-        let seconds = rest.as_secs() + u64::from(rest.subsec_nanos() > 0);
+        let seconds = whole_seconds(rest);
         let detail = format!("too many failed authentications from this address; try again in {seconds} s");
         Self { retry_after: Some(seconds), ..Self::new(StatusCode::TOO_MANY_REQUESTS, detail) }
+    }
+
+    /// 503: the worker has more to do than it takes; the request may be repeated after this time.
+    pub fn busy(detail: String, rest: Duration) -> Self {
+        Self { retry_after: Some(whole_seconds(rest)), ..Self::unavailable(detail) }
     }
 
     /// 503: a required service is temporarily unavailable.
@@ -114,6 +119,11 @@ impl Problem {
         self.status
     }
 
+    /// Returns the seconds after which the request may be repeated, if a time is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        self.retry_after
+    }
+
     /// Adds a member to the problem (RFC 9457, 3.2).
     #[must_use]
     pub fn with(self, name: &'static str, value: Value) -> Self {
@@ -123,6 +133,10 @@ impl Problem {
     fn new(status: StatusCode, detail: String) -> Self {
         Self { status, detail, extension: None, retry_after: None }
     }
+}
+
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// Body that is not JSON, has another shape or another content type.

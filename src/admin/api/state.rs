@@ -19,6 +19,7 @@ use crate::admin::events::QueueNames;
 use crate::admin::history::History;
 use crate::admin::journal::ActivityJournal;
 use crate::admin::organization_history::OrganizationHistories;
+use crate::admin::search_line::SearchLine;
 use crate::admin::status_board::StatusBoard;
 use crate::organizations::Organizations;
 use crate::telemetry::metrics::PrometheusMetrics;
@@ -60,6 +61,8 @@ pub struct ApiState {
     pub organization_history: OrganizationHistories,
     /// Troubles of organizations and faults of files.
     pub board: StatusBoard,
+    /// Line of the searches of the store.
+    pub searches: SearchLine,
     /// Permits for concurrent requests.
     pub places: Semaphore,
     /// Clients of `/metrics`.
@@ -134,6 +137,7 @@ impl ApiState {
             journal: ActivityJournal::default(),
             organization_history: OrganizationHistories::default(),
             board: StatusBoard::default(),
+            searches: SearchLine::default(),
             places: Semaphore::new(MOST_AT_ONCE),
             scrapes: Scrapes::default(),
         }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::answer::{EventAnswer, EventState};
 use super::find::{EventSources, FoundEvent};
+use crate::admin::search_line::SearchError;
 
 /// Most pages of outcomes read for one page of events, when few of them match.
 const MOST_READ: usize = 10;
@@ -59,14 +60,15 @@ struct ListPart {
 /// Lists events. Unfinished ones are listed by the time a worker first received them, the others by their end.
 ///
 /// # Errors
-/// If the store can't be read or the cursor is none of its own.
+/// If the store can't be read, the cursor is none of its own, or too many searches wait.
 pub async fn browse(
     sources: &EventSources<'_>,
     filter: &EventFilter,
     cursor: Option<&Cursor>,
     limit: usize,
-) -> Result<EventPage, StoreError> {
+) -> Result<EventPage, SearchError> {
     let after = cursor.map(Position::read).transpose()?;
+    let _place = sources.line.enter().await?;
     let mut parts = Vec::new();
     if filter.state.is_none_or(|state| matches!(state, EventState::Waiting | EventState::InProgress)) {
         parts.push(tracked(sources, filter, after.as_ref(), limit));

@@ -15,6 +15,7 @@ use handoffd_engine::workflow::Record;
 use uuid::Uuid;
 
 use super::answer::{EventAnswer, EventState, Surroundings};
+use crate::admin::search_line::{SearchError, SearchLine};
 
 /// Most events in an answer.
 const MOST: usize = 50;
@@ -35,6 +36,8 @@ pub struct EventSources<'a> {
     pub letters: &'a dyn LetterSearch,
     /// Organizations, queues and time.
     pub around: Surroundings<'a>,
+    /// Line of the searches of the store.
+    pub line: &'a SearchLine,
 }
 
 /// Search of the dead letters.
@@ -78,21 +81,15 @@ type Known = BTreeMap<EventKey, (Option<Record>, Option<TrackedEvent>)>;
 /// space around it, which an id may have but is more often a slip.
 ///
 /// # Errors
-/// If the store can't be read.
-pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreError> {
+/// If the store can't be read, or too many searches wait.
+pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, SearchError> {
     let found = find_as_given(sources, id).await?;
     if found.events.is_empty() && id != id.trim() { find_as_given(sources, id.trim()).await } else { Ok(found) }
 }
 
-async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, StoreError> {
+async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, SearchError> {
     let mut found = Found::default();
-    let mut known = exactly(sources, id).await?;
-    if known.is_empty() && id.chars().count() >= SHORTEST {
-        known = by_beginning(sources, id, &mut found.incomplete).await?;
-    }
-    if known.is_empty() {
-        noted(&mut known, sources, id).await?;
-    }
+    let known = known(sources, id, &mut found.incomplete).await?;
     found.events = answers(known, &sources.around);
     if found.events.is_empty() {
         match sources.letters.search(id, MOST).await {
@@ -117,6 +114,19 @@ async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, St
         found.incomplete.push(format!("more than {MOST} events match; the newest are shown"));
     }
     Ok(found)
+}
+
+/// Searches worker and store. The dead letters are searched outside the line, for they wait for the broker.
+async fn known(sources: &EventSources<'_>, id: &str, incomplete: &mut Vec<String>) -> Result<Known, SearchError> {
+    let _place = sources.line.enter().await?;
+    let mut known = exactly(sources, id).await?;
+    if known.is_empty() && id.chars().count() >= SHORTEST {
+        known = by_beginning(sources, id, incomplete).await?;
+    }
+    if known.is_empty() {
+        noted(&mut known, sources, id).await?;
+    }
+    Ok(known)
 }
 
 async fn exactly(sources: &EventSources<'_>, id: &str) -> Result<Known, StoreError> {

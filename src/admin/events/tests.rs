@@ -13,6 +13,7 @@ use handoffd_engine::workflow::{HistoryEntry, Milestone, Outcome, Phase, Reason,
 use jiff::Timestamp;
 
 use super::*;
+use crate::admin::search_line::SearchLine;
 use crate::organizations::OrganizationState;
 
 fn at(minute: i64) -> Timestamp {
@@ -222,7 +223,7 @@ impl LetterSearch for Letters {
 }
 
 /// Store with an event in each state, and a worker that knows one more.
-async fn stocked() -> (MemoryStore, EventTracker) {
+async fn stocked() -> (MemoryStore, EventTracker, SearchLine) {
     let (store, tracker) = (MemoryStore::new(), EventTracker::default());
     let mut discarded = dead(2);
     discarded.life.add(Milestone::discarded(at(3), "local"));
@@ -238,16 +239,16 @@ async fn stocked() -> (MemoryStore, EventTracker) {
     store.persist(changes.into()).await.unwrap();
     let note = QueuedNote { kind: Kind::Handoff, session_id: "ses_2".into(), received: at(5), moved: None };
     tracker.restore(vec![(key("evt_queued"), note)]);
-    (store, tracker)
+    (store, tracker, SearchLine::default())
 }
 
 fn sources<'a>(
-    (store, tracker): &'a (MemoryStore, EventTracker),
+    (store, tracker, line): &'a (MemoryStore, EventTracker, SearchLine),
     letters: &'a Letters,
     names: &'a QueueNames,
 ) -> EventSources<'a> {
     let around = around(names, Some(OrganizationState::Open));
-    EventSources { store, tracker: Some(tracker), waiting: 1, letters, around }
+    EventSources { store, tracker: Some(tracker), waiting: 1, letters, around, line }
 }
 
 fn ids(events: &[FoundEvent]) -> Vec<&str> {

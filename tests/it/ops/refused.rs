@@ -1,8 +1,14 @@
 //! Requests that are refused: bodies of another form, and searches beyond the line.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::json;
 
-use super::rig::{Rig, problem};
+use super::rig::{FakeStore, Rig, problem};
+
+/// Searches that search or wait.
+const SEARCHES: usize = 18;
 
 #[tokio::test]
 async fn reports_of_commands_are_objects() {
@@ -16,4 +22,40 @@ async fn reports_of_commands_are_objects() {
         assert!(problem(sent.send().await.expect("an answer"), 400).await.contains("expected a JSON object"), "{path}");
     }
     rig.stop().await;
+}
+
+/// A store that hangs keeps the first searches busy, and the next ones waiting.
+#[tokio::test]
+async fn more_searches_than_wait_in_line_are_refused_at_once() {
+    let rig = Rig::with(FakeStore { hangs: true, ..FakeStore::default() }, None).await;
+    let ask = |path| rig.client.get(rig.url(path)).header("accept", "text/html");
+    let crowd = join_all((0..SEARCHES).map(|_| ask("/api/v1/outcomes").send()));
+    let refused = async |path| {
+        let answer = ask(path).send().await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["retry-after"]),
+            (503, &"5".parse().unwrap()),
+            "{path}"
+        );
+        answer
+    };
+    let beyond = async {
+        // Until the crowd has arrived, a search waits itself.
+        let soon = Duration::from_millis(500);
+        while ask("/api/v1/outcomes").timeout(soon).send().await.map_or(true, |answer| answer.status() != 503) {}
+        for path in ["/api/v1/why/x", "/api/v1/events", "/api/v1/outcomes?ticket_number=x"] {
+            let detail = problem(refused(path).await, 503).await;
+            assert_eq!(detail, "too many searches at once; try again in 5 s", "{path}");
+        }
+        for path in ["/find?q=x", "/event?organization=x&id=y", "/events"] {
+            let page = refused(path).await.text().await.expect("a page");
+            assert!(page.contains("Temporarily unavailable") && page.contains("too many searches at once"), "{page}");
+        }
+        assert_eq!(rig.get("/").await.status(), 200, "the overview shows everything else");
+        assert_eq!(rig.get("/api/v1/outcomes/org/evt").await.status(), 404, "one record is no search");
+    };
+    tokio::select! {
+        _ = crowd => panic!("the searches have ended"),
+        () = beyond => {}
+    }
 }

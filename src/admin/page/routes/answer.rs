@@ -30,6 +30,7 @@ pub(super) struct PageFault {
     standing: Box<PageHead>,
     status: StatusCode,
     detail: String,
+    retry_after: Option<u64>,
 }
 
 /// Refresh interval of a part of a page.
@@ -50,7 +51,7 @@ impl PageState {
     /// Renders a failure within a section of the page.
     pub(super) fn fault(&self, place: PageTab, problem: &Problem) -> PageFault {
         let (status, detail) = (problem.status(), problem.to_string());
-        PageFault { place, standing: Box::new(self.standing()), status, detail }
+        PageFault { place, standing: Box::new(self.standing()), status, detail, retry_after: problem.retry_after() }
     }
 
     /// Logs a failure of the store and renders it.
@@ -91,6 +92,10 @@ impl IntoResponse for PageFault {
             p class="verdict bad" role="alert" { (text::foreign_text(&self.detail)) }
             p class="actions" { a class="button" href="/" { "Back to overview" } }
         };
-        with_security_headers(self.status, &page(self.place, title, &self.standing, &body))
+        let mut response = with_security_headers(self.status, &page(self.place, title, &self.standing, &body));
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
-use handoffd_engine::ports::store::{Cursor, StoreError};
+use handoffd_engine::ports::store::Cursor;
 use jiff::Timestamp;
 
 use super::answer::{PageAnswer, Refresh, living};
 use super::find::parameter;
 use super::state::PageState;
-use crate::admin::api::Problem;
 use crate::admin::events::{EventFilter, EventState};
 use crate::admin::page::events::{EventList, events};
 use crate::admin::page::layout::PageTab;
@@ -25,10 +24,8 @@ pub(super) async fn list(State(page): State<Arc<PageState>>, RawQuery(query): Ra
     let state = given("state").and_then(|name| EventState::ALL.into_iter().find(|state| state.as_str() == name));
     let (organization, cursor) = (given("organization"), given("cursor").map(Cursor));
     let filter = EventFilter { state, organization: organization.as_deref().map(Into::into), ..EventFilter::default() };
-    let found = page.parts.list_events(&filter, cursor.as_ref(), PAGE).await.map_err(|error| match &error {
-        StoreError::Cursor(_) => page.fault(PageTab::Events, &Problem::bad_request(error.to_string())),
-        _ => page.store_fault(PageTab::Events, &error),
-    })?;
+    let found = page.parts.list_events(&filter, cursor.as_ref(), PAGE).await;
+    let found = found.map_err(|problem| page.fault(PageTab::Events, &problem))?;
     let answers: Vec<_> = found.events.into_iter().map(|event| event.answer).collect();
     let body = events(&EventList {
         now: Timestamp::now(),

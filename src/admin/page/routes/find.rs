@@ -25,7 +25,7 @@ pub(super) async fn find(State(page): State<Arc<PageState>>, RawQuery(query): Ra
     let Some(name) = query.as_deref() else {
         return Ok(page.answer(PageTab::Find, "Find", &view::find("", None)));
     };
-    let known = page.parts.find_events(name).await.map_err(|error| page.store_fault(PageTab::Find, &error))?;
+    let known = page.parts.find_events(name).await.map_err(|problem| page.fault(PageTab::Find, &problem))?;
     let (how, environments) = (living_by(&known.events), page.environments().await);
     let around = around(known.events, &environments);
     let answer = view::FindAnswer { found: &around, incomplete: &known.incomplete };
@@ -37,7 +37,7 @@ pub(super) async fn event(State(page): State<Arc<PageState>>, RawQuery(query): R
     let given = |name| parameter(query.as_deref(), name).unwrap_or_default();
     let (organization, id) = (given("organization"), given("id"));
     let known = page.parts.find_events(&format!("{organization}/{id}")).await;
-    let mut found = known.map_err(|error| page.store_fault(PageTab::Find, &error))?.events;
+    let mut found = known.map_err(|problem| page.fault(PageTab::Find, &problem))?.events;
     // An id may contain a slash itself, so that others match too.
     found.retain(|event| {
         event.answer.organization_id.as_deref() == Some(&organization) && event.answer.event_id.as_deref() == Some(&id)
