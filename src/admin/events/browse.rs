@@ -1,5 +1,7 @@
 //! Browsing of events by state, organization, session and time, newest first, in pages.
 
+use std::collections::HashMap;
+
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::position::Position;
@@ -80,11 +82,31 @@ pub async fn browse(
     Ok(page(sources, filter, parts, limit))
 }
 
+/// Keeps the truest row of each event, of equals the first. The parts are read one after the other, so an event that ends meanwhile is in the
+/// worker's as well as in the store's: its end is newer than what the worker knew, which is newer than what it had stored.
+fn one_row_each(listed: &mut Vec<Listed>) {
+    let truth = |listed: &Listed| match (&listed.record, &listed.tracked) {
+        (Some(record), _) if record.outcome().is_some() => 2,
+        (_, Some(_)) => 1,
+        _ => 0,
+    };
+    let mut truest = HashMap::new();
+    for row in &*listed {
+        let best = truest.entry(row.position.key()).or_insert(0);
+        *best = truth(row).max(*best);
+    }
+    listed.retain(|row| {
+        let key = row.position.key();
+        truest.get(&key) == Some(&truth(row)) && truest.remove(&key).is_some()
+    });
+}
+
 /// Merges parts. Nothing is shown beyond the position up to which every part is complete.
 fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<ListPart>, limit: usize) -> EventPage {
     let until = parts.iter().filter_map(|part| part.until.clone()).max();
     let mut listed: Vec<Listed> = parts.into_iter().flat_map(|part| part.listed).collect();
     listed.sort_by(|one, other| other.position.cmp(&one.position));
+    one_row_each(&mut listed);
     listed.retain(|listed| until.as_ref().is_none_or(|until| listed.position >= *until));
     let mut next = until;
     if listed.len() > limit {
@@ -219,5 +241,43 @@ impl EventFilter {
 
     fn matches_time(&self, at: Timestamp) -> bool {
         self.after.is_none_or(|after| at >= after) && self.before.is_none_or(|before| at < before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use handoffd_engine::event::Kind;
+    use handoffd_engine::ports::store::queued::QueuedNote;
+    use handoffd_engine::workflow::{Outcome, Phase, samples};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn row(second: i64, event: &str, record: Option<Phase>, tracked: bool) -> Listed {
+        let position = Position { at: at(second), event_id: event.into(), organization_id: "org".into() };
+        let note = QueuedNote { kind: Kind::Handoff, session_id: "ses".into(), received: at(second), moved: None };
+        let tracked = tracked.then(|| TrackedEvent::of_note(note));
+        Listed { position, record: record.map(samples::record), tracked }
+    }
+
+    #[test]
+    fn an_event_that_changes_while_a_page_is_read_has_one_row_the_truest() {
+        let ended = Phase::Finished(Outcome::bare(Kind::Handoff, Status::Succeeded, 1, at(9)));
+        let mut rows = vec![
+            row(5, "ends", None, true),
+            row(5, "begins", None, true),
+            row(4, "ends", Some(Phase::InHand), false),
+            row(4, "begins", Some(Phase::InHand), false),
+            row(3, "elsewhere", Some(Phase::InHand), false),
+            row(9, "ends", Some(ended.clone()), false),
+            row(8, "ends", Some(ended), false),
+        ];
+        one_row_each(&mut rows);
+        let left: Vec<(&str, i64)> =
+            rows.iter().map(|row| (row.position.event_id.as_str(), row.position.at.as_second())).collect();
+        assert_eq!(left, [("begins", 5), ("elsewhere", 3), ("ends", 9)]);
     }
 }
