@@ -145,6 +145,30 @@ async fn guessing_is_counted_logged_and_slowed_and_sessions_go_on() {
     assert!(told[0].to_string().contains("127.0.0.1") && !rig.worker().log().contains("guess-"), "{}", told[0]);
 }
 
+#[tokio::test]
+async fn forged_sessions_are_counted_as_guesses_and_removed_and_ended_ones_are_not() {
+    let rig = rig().start().await;
+    let bare = Api::with_token(&rig.worker(), None);
+    let list = |cookie: &str| bare.request(Method::GET, "/api/v1/organizations").header("cookie", cookie);
+    let ended = sign_in(&rig.worker(), TOKEN).await;
+    let open = sign_in(&rig.worker(), TOKEN).await;
+    assert_eq!(status(bare.request(Method::POST, "/logout").header("cookie", &ended)).await, 303);
+    for _ in 0..12 {
+        assert_eq!(status(list(&ended)).await, 401, "its user may sign in again");
+    }
+    let name = ended.split('=').next().unwrap();
+    let forged = format!("{name}=00000000000000000000000000000000.1.1.c2VhbA");
+    for _ in 0..10 {
+        let refused = list(&forged).send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        let removal = refused.headers()["set-cookie"].to_str().unwrap();
+        assert!(removal.starts_with(&format!("{name}=;")) && removal.contains("Max-Age=0"), "{removal}");
+    }
+    assert_eq!(status(list(&forged)).await, 429);
+    assert_eq!(status(list(&open)).await, 200, "an open session goes on");
+    rig.worker().counts("handoffd_http_auth_failures_total", "", 10).await;
+}
+
 async fn sign_in(worker: &Worker, token: &str) -> String {
     let form = Api::with_token(worker, None).request(Method::POST, "/login").body(format!("token={token}"));
     let signed_in = form.send().await.expect("an answer");

@@ -48,12 +48,24 @@ impl Authenticator {
     pub(super) fn present(&self, peer: IpAddr, given: &[u8]) -> Result<Identity, Problem> {
         self.wait_is_over(peer)?;
         self.tokens.identify(given).ok_or_else(|| {
-            self.metrics.http_auth_failed();
-            if let Some(failures) = self.attempts().count(peer, Instant::now()) {
-                tracing::warn!(%peer, failures, "authentication failed: wrong token");
-            }
+            self.count(peer, "wrong token");
             Problem::unauthorized()
         })
+    }
+
+    /// Counts a forged cookie among the credentials of a refused request, and returns the cookie that removes it: a browser
+    /// has one after the token has changed, and must not present it until its address has to wait.
+    pub(super) fn refuse_forged(&self, peer: IpAddr, headers: &HeaderMap) -> Option<HeaderValue> {
+        let removal = self.sessions.forged(headers, &self.tokens)?;
+        self.count(peer, "forged session cookie");
+        Some(removal)
+    }
+
+    fn count(&self, peer: IpAddr, cause: &'static str) {
+        self.metrics.http_auth_failed();
+        if let Some(failures) = self.attempts().count(peer, Instant::now()) {
+            tracing::warn!(%peer, failures, "authentication failed: {cause}");
+        }
     }
 
     /// Refuses an address that has to wait.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -86,7 +86,7 @@ pub(super) async fn authenticate(State(parts): State<Arc<ApiState>>, request: Re
     let (requester, session) = match found {
         Ok((identity, session)) => (requester(&parts, &request, identity), session),
         Err(_) if OPEN.contains(&path) || OPEN_TO_BROWSERS.contains(&path) => return next.run(request).await,
-        Err(problem) => return refused(&request, problem),
+        Err(problem) => return refused(&parts, &request, problem),
     };
     let needed = permission(&request);
     let present = !request.headers().contains_key(REFRESH);
@@ -186,9 +186,21 @@ fn is_an_organization(path: &str) -> bool {
 }
 
 /// Leads a browser to the form and back again; a program gets a problem.
-fn refused(request: &Request, problem: Problem) -> Response {
+fn refused(parts: &ApiState, request: &Request, problem: Problem) -> Response {
+    // A wrong token was counted already, and an address that has to wait is not counted.
+    let is_counted =
+        problem.status() == StatusCode::UNAUTHORIZED && !request.headers().contains_key(header::AUTHORIZATION);
+    let forged = is_counted.then(|| parts.authenticator.refuse_forged(peer(request), request.headers())).flatten();
+    let mut response = without_access(request, problem);
+    if let Some(removal) = forged {
+        response.headers_mut().insert(header::SET_COOKIE, removal);
+    }
+    response
+}
+
+fn without_access(request: &Request, problem: Problem) -> Response {
     let uri = request.uri();
-    let signs_in = problem.status() == axum::http::StatusCode::UNAUTHORIZED
+    let signs_in = problem.status() == StatusCode::UNAUTHORIZED
         && request.method() == Method::GET
         && login::wants_a_page(request.headers())
         && !uri.path().starts_with("/api/");

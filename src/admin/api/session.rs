@@ -74,11 +74,18 @@ impl Sessions {
 
     /// Returns the valid session of a request.
     pub(super) fn find(&self, headers: &HeaderMap, tokens: &BearerTokens, now: Timestamp) -> Option<Session> {
-        let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let ours = pairs.filter(|(name, _)| name.trim_start_matches(HOST_ONLY).starts_with(NAME));
+        let ours = pairs(headers).filter(|(name, _)| name.trim_start_matches(HOST_ONLY).starts_with(NAME));
         let mut valid = ours.filter_map(|(name, value)| Session::read(name, value, tokens, now.as_second()));
         valid.find(|session| !self.ended.contains(session.id))
+    }
+
+    /// Returns the cookie that removes a forged one of this worker: one that no token has sealed. An expired or ended session
+    /// is none. Cookies of other ports are not looked at: they may be other workers', with tokens of their own.
+    pub(super) fn forged(&self, headers: &HeaderMap, tokens: &BearerTokens) -> Option<HeaderValue> {
+        let own = |name: &str| name.strip_prefix(HOST_ONLY).unwrap_or(name) == self.name;
+        let mut ours = pairs(headers).filter(|(name, value)| own(name) && !value.is_empty());
+        let (name, _) = ours.find(|(name, value)| Session::sealed(name, value, tokens).is_none())?;
+        header_value(name, "", 0)
     }
 
     /// Ends a session.
@@ -116,19 +123,29 @@ impl Session {
         header_value(&self.cookie, &format!("{text}.{seal}"), rest)
     }
 
-    /// Reads a cookie: its parts, its seal by either token, its times.
+    /// Reads the cookie of a session that is not over.
     fn read(name: &str, value: &str, tokens: &BearerTokens, now: i64) -> Option<Self> {
+        Self::sealed(name, value, tokens).filter(|session| session.is_in_time(now))
+    }
+
+    /// Reads a cookie: its parts, and its seal by either token.
+    fn sealed(name: &str, value: &str, tokens: &BearerTokens) -> Option<Self> {
         let mut parts = value.split('.');
         let id = Uuid::try_parse(parts.next()?).ok()?;
         let (began, seen) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let seal = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;
-        let in_time = began <= seen && seen <= now + SKEW && now < began + LIFE && now < seen + IDLE;
-        if parts.next().is_some() || !in_time {
+        if parts.next().is_some() {
             return None;
         }
         let of = |identity| Self { identity, id, began, seen, cookie: name.to_owned() };
         let mut candidates = [Identity::Token, Identity::ReaderToken].map(of).into_iter();
         candidates.find(|session| session.seal(tokens).is_some_and(|right| bool::from(seal.ct_eq(&right[..]))))
+    }
+
+    /// Reports whether the session is not over. The times of an authentic cookie are far from the limits of their type.
+    fn is_in_time(&self, now: i64) -> bool {
+        let Self { began, seen, .. } = *self;
+        began <= seen && seen <= now + SKEW && now < began + LIFE && now < seen + IDLE
     }
 
     fn seal(&self, tokens: &BearerTokens) -> Option<[u8; 32]> {
@@ -139,6 +156,12 @@ impl Session {
         text.extend(self.identity.as_str().as_bytes());
         Some(keyed(&key, &text))
     }
+}
+
+/// Returns the names and values of a request's cookies.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='))
 }
 
 fn keyed(key: &[u8], text: &[u8]) -> [u8; 32] {
@@ -250,6 +273,33 @@ mod tests {
             assert_eq!(found(&sessions, &format!("{name}={forged}"), later(1)), None, "{forged}");
         }
         assert_eq!(found(&sessions, &format!("another={value}"), later(1)), None);
+    }
+
+    #[test]
+    fn a_cookie_that_no_token_has_sealed_is_forged_and_an_ended_or_foreign_one_is_not() {
+        let sessions = sessions(1);
+        let forged = |cookie: &str| sessions.forged(&headers(cookie), &tokens());
+        let own = opened(&sessions, Identity::ReaderToken);
+        sessions.sign_out(&found(&sessions, &own, later(1)).unwrap(), later(1));
+        assert_eq!(forged(&own), None, "it was valid once");
+        let began = Timestamp::now().as_second() - LIFE - 1;
+        let expired = Session {
+            identity: Identity::Token,
+            id: Uuid::new_v4(),
+            began,
+            seen: began,
+            cookie: sessions.name.clone(),
+        };
+        let expired = pair(&expired.cookie(&tokens()).unwrap());
+        assert_eq!((found(&sessions, &expired, later(0)), forged(&expired)), (None, None));
+        for other in ["handoffd_session_2=x.1.1.x", "handoffd_session_1=", "another=x"] {
+            assert_eq!(forged(other), None, "{other}");
+        }
+        for name in ["handoffd_session_1", "__Host-handoffd_session_1"] {
+            let removal = forged(&format!("{own}; {name}={}.1.1.c2VhbA", Uuid::new_v4().simple())).unwrap();
+            assert!(removal.to_str().unwrap().starts_with(&format!("{name}=; Path=/; Max-Age=0;")), "{removal:?}");
+            assert!(forged(&format!("{name}=garbage")).is_some());
+        }
     }
 
     #[test]
