@@ -1,6 +1,8 @@
 //! Checks that every request passes: origin, credentials, permissions, size, time and concurrency; security headers of
 //! responses.
 
+use std::error::Error;
+use std::iter::successors;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +41,10 @@ const REFRESH: HeaderName = HeaderName::from_static("x-handoffd-refresh");
 const BODY: (usize, Duration) = (256 << 10, Duration::from_secs(10));
 /// The same for signing in, which needs no token.
 const SIGN_IN: (usize, Duration) = (4 << 10, Duration::from_secs(5));
+
+/// Detail of the problem of a body that could not be read.
+const BROKEN_BODY: &str =
+    "the body is incomplete or its chunks are invalid; expected as many bytes as `Content-Length`, or valid chunks";
 
 /// Headers that keep a browser from running, framing, caching or reinterpreting a response; a page may set its own policy.
 const SEAL: [(HeaderName, &str); 6] = [
@@ -121,9 +127,15 @@ pub(super) async fn read_body(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     match tokio::time::timeout(limit, to_bytes(body, longest)).await {
         Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body))).await,
+        Ok(Err(error)) if is_broken(&error) => Problem::bad_request(BROKEN_BODY.to_owned()).into_response(),
         Ok(Err(_)) => Problem::too_long(longest).into_response(),
         Err(_) => Problem::timeout(limit).into_response(),
     }
+}
+
+/// Reports whether a body broke off or was framed wrongly; otherwise it was too long.
+fn is_broken(error: &axum::Error) -> bool {
+    successors(error.source(), |&error| error.source()).any(<dyn Error>::is::<hyper::Error>)
 }
 
 /// Responds within the time limit, with a problem if necessary.

@@ -75,7 +75,7 @@ impl Problem {
 
     /// 413: body longer than this number of bytes.
     pub fn too_long(limit: usize) -> Self {
-        let detail = format!("body too long or incomplete; send at most {} KiB", limit >> 10);
+        let detail = format!("body too long; send at most {} KiB", limit >> 10);
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     }
 

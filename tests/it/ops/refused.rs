@@ -4,11 +4,28 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::rig::{FakeStore, Rig, problem};
 
 /// Searches that search or wait.
 const SEARCHES: usize = 18;
+
+#[tokio::test]
+async fn a_body_that_is_framed_wrongly_is_a_bad_request() {
+    let rig = Rig::start(Vec::new()).await;
+    for broken in ["Transfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n", "Content-Length: 100\r\n\r\n{"] {
+        let mut stream = tokio::net::TcpStream::connect(rig.running.address).await.expect("a connection");
+        let head = format!("POST /api/v1/dead-letters/replay HTTP/1.1\r\nHost: localhost\r\n{broken}");
+        stream.write_all(head.as_bytes()).await.expect("it is taken");
+        stream.shutdown().await.expect("an end");
+        let mut answer = Vec::new();
+        _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{broken}: {}", String::from_utf8_lossy(&answer));
+        assert!(String::from_utf8_lossy(&answer).contains("application/problem+json"), "{broken}");
+    }
+    rig.stop().await;
+}
 
 #[tokio::test]
 async fn reports_of_commands_are_objects() {
