@@ -18,7 +18,8 @@ use tokio::time::timeout;
 
 use super::dead_letters::DeadLetterService;
 use super::json_object::JsonObject;
-use super::parameter::{Parameter, ParameterType, count, expected, in_path, in_query, read, time};
+use super::page_cursor::TimeLimits;
+use super::parameter::{Parameter, ParameterType, count, expected, in_path, in_query, read};
 use super::problem::Problem;
 use super::requester::{Permission, Requester, require};
 use super::route::{AnswerSpec, ApiRoute, DEFAULT_TIMEOUT, HttpVerb, schema};
@@ -214,7 +215,7 @@ async fn list(State(parts): State<Arc<ApiState>>, RawQuery(query): RawQuery) -> 
     }
     let EventPage { events, next } = parts.list_events(&query.filter, query.cursor.as_ref(), query.limit).await?;
     let events = events.into_iter().map(|event| event.answer).collect();
-    Ok(Json(EventListing { events, next: next.map(|cursor| cursor.0) }))
+    Ok(Json(EventListing { events, next: next.map(|cursor| query.times.next(cursor)) }))
 }
 
 async fn discarded(
@@ -239,14 +240,22 @@ struct EventListQuery {
     id: Option<String>,
     cursor: Option<Cursor>,
     limit: usize,
+    times: TimeLimits,
 }
 
 impl EventListQuery {
     fn parse(text: &str) -> Result<Self, Problem> {
-        let mut query = Self { filter: EventFilter::default(), id: None, cursor: None, limit: DEFAULT_LIMIT };
+        let (filter, times) = (EventFilter::default(), TimeLimits::default());
+        let mut query = Self { filter, id: None, cursor: None, limit: DEFAULT_LIMIT, times };
+        let mut cursor = None;
         for (name, value) in read(text, PARAMETERS)? {
-            query.set(name, value)?;
+            match name {
+                "cursor" => cursor = Some(value),
+                _ => query.set(name, value)?,
+            }
         }
+        query.cursor = cursor.map(|cursor| query.times.resume(&cursor)).transpose()?;
+        (query.filter.after, query.filter.before) = (query.times.after(), query.times.before());
         Ok(query)
     }
 
@@ -257,10 +266,8 @@ impl EventListQuery {
             "organization" => filter.organization = Some(value.trim().into()),
             "session" => filter.session = Some(value.trim().into()),
             "id" => self.id = Some(value),
-            "after" => filter.after = Some(time(name, &value)?),
-            "before" => filter.before = Some(time(name, &value)?),
-            "limit" => self.limit = count(name, &value, MAX_LIMIT)?,
-            _ => self.cursor = Some(Cursor(value)),
+            "after" | "before" => self.times.set(name, &value)?,
+            _ => self.limit = count(name, &value, MAX_LIMIT)?,
         }
         Ok(())
     }

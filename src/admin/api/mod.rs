@@ -18,6 +18,7 @@ mod listen;
 pub mod login;
 pub mod organizations;
 pub mod outcomes;
+mod page_cursor;
 mod parameter;
 mod problem;
 mod query;

@@ -115,7 +115,7 @@ pub async fn find(store: &dyn Store, query: &str) -> Result<Value, Problem> {
     }
     let shown = found.found.iter().filter_map(|found| view(&found.key, &found.record, WithHistory::No));
     let outcomes: Vec<Value> = shown.collect();
-    let next = found.next.map(|cursor| cursor.0);
+    let next = found.next.map(|cursor| query.times.next(cursor));
     Ok(json!({ "outcomes": outcomes, "next": next }))
 }
 

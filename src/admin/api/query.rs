@@ -4,7 +4,8 @@ use handoffd_engine::event::{IncidentId, WorkItemId};
 use handoffd_engine::ports::store::{Cursor, OutcomeFilter};
 use handoffd_engine::workflow::Status;
 
-use super::parameter::{Parameter, ParameterType, count, expected, guid, in_query, read, time};
+use super::page_cursor::TimeLimits;
+use super::parameter::{Parameter, ParameterType, count, expected, guid, in_query, read};
 use super::problem::Problem;
 
 /// Default number of outcomes on a page.
@@ -36,15 +37,24 @@ pub(super) struct OutcomeQuery {
     pub cursor: Option<Cursor>,
     /// Maximum number of outcomes.
     pub limit: usize,
+    /// Limits in time, which the next page keeps.
+    pub times: TimeLimits,
 }
 
 impl OutcomeQuery {
     /// Parses a query string.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
-        let mut query = Self { filter: OutcomeFilter::default(), cursor: None, limit: DEFAULT_LIMIT };
+        let (filter, times) = (OutcomeFilter::default(), TimeLimits::default());
+        let mut query = Self { filter, cursor: None, limit: DEFAULT_LIMIT, times };
+        let mut cursor = None;
         for (name, value) in read(text, PARAMETERS)? {
-            query.set(name, value)?;
+            match name {
+                "cursor" => cursor = Some(value),
+                _ => query.set(name, value)?,
+            }
         }
+        query.cursor = cursor.map(|cursor| query.times.resume(&cursor)).transpose()?;
+        (query.filter.after, query.filter.before) = (query.times.after(), query.times.before());
         Ok(query)
     }
 
@@ -70,10 +80,8 @@ impl OutcomeQuery {
             "chat_id" => filter.work_item = Some(WorkItemId(guid(name, &value)?)),
             "status" => filter.status = Some(status(&value)?),
             "organization" => filter.organization = Some(value.into()),
-            "after" => filter.after = Some(time(name, &value)?),
-            "before" => filter.before = Some(time(name, &value)?),
-            "limit" => self.limit = count(name, &value, MAX_LIMIT)?,
-            _ => self.cursor = Some(Cursor(value)),
+            "after" | "before" => self.times.set(name, &value)?,
+            _ => self.limit = count(name, &value, MAX_LIMIT)?,
         }
         Ok(())
     }
