@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::known::KnownOrganizations;
 use super::organization::Organization;
-use super::owner_report::{OwnFacts, OwnerReport, Reported};
+use super::owner_report::{OwnFacts, OwnerReport, QueueFacts, Reported};
 use super::view::{OrganizationFacts, OrganizationView};
 use crate::dynamics::Dynamics;
 use crate::rabbit::Rabbit;
@@ -47,7 +47,7 @@ impl OrganizationObserver {
         let id = &organization.settings.organization_id;
         let here = || {
             let faulty = known.faults.of(organization.source.file());
-            OwnerReport::of_bystander(self.broker.missing_queue(id), faulty)
+            OwnerReport::of_bystander(self.queue(id), faulty)
         };
         let found = match self.fleet.report(id) {
             // Without a limiter it was removed meanwhile.
@@ -63,11 +63,15 @@ impl OrganizationObserver {
         Some(Reported::Nowhere(here(), *unreported.entry(id.clone()).or_insert_with(Timestamp::now)))
     }
 
+    fn queue(&self, id: &OrganizationId) -> QueueFacts {
+        QueueFacts { block: self.broker.queue_block(id) }
+    }
+
     fn own(&self, organization: &Organization, known: &KnownOrganizations) -> Option<OwnerReport> {
         let id = &organization.settings.organization_id;
         let limiter = self.dynamics.condition(id)?;
         let facts = OwnFacts {
-            missing_queue: self.broker.missing_queue(id),
+            queue: self.queue(id),
             faulty: known.faults.of(organization.source.file()),
             activity: self.metrics.activity(id, limiter.wait.is_some()),
             ages: self.metrics.event_ages(id),

@@ -12,6 +12,7 @@ use jiff::{Timestamp, TimestampRound, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::dynamics::LimiterStatus;
+use crate::rabbit::QueueBlock;
 use crate::status::{BlockReport, OldestEvent, OrganizationHealth, RequestCounts};
 use crate::telemetry::metrics::ActivityReport;
 
@@ -66,8 +67,8 @@ pub(super) enum Reported {
 
 /// Facts that this worker knows about an organization.
 pub(super) struct OwnFacts {
-    /// Name of its queue, if it is missing and may not be declared, and the time at which this was found.
-    pub(super) missing_queue: Option<(String, Timestamp)>,
+    /// State of its queue.
+    pub(super) queue: QueueFacts,
     /// Start and text of the faults of its file, if its last valid version is in effect.
     pub(super) faulty: Option<(Timestamp, String)>,
     /// Recent requests.
@@ -76,6 +77,13 @@ pub(super) struct OwnFacts {
     pub(super) ages: EventAges,
     /// Number of events waiting in its queue, if it is known.
     pub(super) waiting: Option<u64>,
+}
+
+/// Facts that every worker knows about an organization's queue.
+#[derive(Clone, Default)]
+pub(super) struct QueueFacts {
+    /// Block by the queue.
+    pub(super) block: Option<QueueBlock>,
 }
 
 impl OwnerReport {
@@ -101,7 +109,7 @@ impl OwnerReport {
             dead: activity.map(|activity| activity.dead).unwrap_or_default(),
             last_success: activity.and_then(|activity| activity.last_success),
             throttled_until: limiter.wait.and_then(until),
-            blocked: missing(facts.missing_queue).or(refused),
+            blocked: facts.queue.block.map(by_queue).or(refused),
             faulty: facts.faulty,
             throttled: activity.and_then(|activity| activity.throttled).map(at),
             failing: failing.map(|failing| (at(failing.since), failing.step, failing.counts)),
@@ -110,16 +118,17 @@ impl OwnerReport {
     }
 
     /// Creates the report of a worker that does not own the organization.
-    pub(super) fn of_bystander(
-        missing_queue: Option<(String, Timestamp)>,
-        faulty: Option<(Timestamp, String)>,
-    ) -> Self {
-        Self { blocked: missing(missing_queue), faulty, ..Self::default() }
+    pub(super) fn of_bystander(queue: QueueFacts, faulty: Option<(Timestamp, String)>) -> Self {
+        Self { blocked: queue.block.map(by_queue), faulty, ..Self::default() }
     }
 
     /// Adds what another worker sees by itself: its own file, and the queue that all of them look for.
     pub(super) fn seen_by(self, bystander: Self) -> Self {
-        Self { blocked: self.blocked.or(bystander.blocked), faulty: self.faulty.or(bystander.faulty), ..self }
+        Self {
+            blocked: self.blocked.or(bystander.blocked),
+            faulty: self.faulty.or(bystander.faulty),
+            ..self
+        }
     }
 
     /// Reads a report as it is stored. One that can't be read reports nothing.
@@ -152,12 +161,8 @@ impl OwnerReport {
     }
 }
 
-fn missing(queue: Option<(String, Timestamp)>) -> Option<BlockReport> {
-    queue.map(|(queue, since)| BlockReport {
-        since,
-        error: format!("the queue `{queue}` is missing, and broker.declare is false"),
-        advice: "Create it (`handoffd topology` prints its definition); its events are on hold until then.".to_owned(),
-    })
+fn by_queue(QueueBlock { since, error, advice }: QueueBlock) -> BlockReport {
+    BlockReport { since, error, advice }
 }
 
 /// Rounds a time that is computed from an interval, so that the same moment reads the same each time.
@@ -170,7 +175,13 @@ mod tests {
     use super::*;
 
     fn facts() -> OwnFacts {
-        OwnFacts { missing_queue: None, faulty: None, activity: None, ages: EventAges::default(), waiting: None }
+        OwnFacts {
+            queue: QueueFacts::default(),
+            faulty: None,
+            activity: None,
+            ages: EventAges::default(),
+            waiting: None,
+        }
     }
 
     fn limiter() -> LimiterStatus {
@@ -210,8 +221,10 @@ mod tests {
 
     #[test]
     fn what_every_worker_sees_is_added_to_the_owners_report() {
-        let missing = Some(("handoffd.organization.org".to_owned(), Timestamp::UNIX_EPOCH));
-        let bystander = || OwnerReport::of_bystander(missing.clone(), Some((Timestamp::UNIX_EPOCH, "own".to_owned())));
+        let error = "the queue `handoffd.organization.org` is missing".to_owned();
+        let block = Some(QueueBlock { since: Timestamp::UNIX_EPOCH, error, advice: "Create it.".to_owned() });
+        let queue = QueueFacts { block };
+        let bystander = || OwnerReport::of_bystander(queue.clone(), Some((Timestamp::UNIX_EPOCH, "own".to_owned())));
         let plain = OwnerReport::new(limiter(), facts(), Timestamp::now());
         let seen = plain.clone().seen_by(bystander());
         assert!(seen.blocked.is_some_and(|block| block.error.contains("handoffd.organization.org")));

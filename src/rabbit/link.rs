@@ -92,6 +92,9 @@ impl Link {
         let mut declared = Declared::default();
         let declaring = declare(&reached, &shared, options.declare, &mut declared);
         declaring.await.map_err(LinkError::TopologyMismatch)?;
+        if !declared.refused.is_empty() {
+            return Err(LinkError::TopologyMismatch(declared.refused.swap_remove(0).1));
+        }
         if !declared.missing.is_empty() {
             return Err(LinkError::TopologyMismatch(TopologyError::Missing(declared.missing)));
         }

@@ -27,11 +27,10 @@ use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
 use handoffd_engine::ports::metrics::Metrics;
-use jiff::Timestamp;
 use lapin::BasicProperties;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -56,6 +55,7 @@ pub use self::publish::command::{PersistentMessage, Publisher};
 pub use self::refusal::StartError;
 pub use self::topology::definitions::definitions;
 pub use self::topology::organization_queues::OrganizationSet;
+pub use self::topology::queue_block::QueueBlock;
 
 /// Capacity of the channel between the AMQP client and the worker. The prefetch bounds the events in flight.
 const BETWEEN: usize = 16;
@@ -140,10 +140,9 @@ impl Rabbit {
         }
     }
 
-    /// Name of the organization's queue, if it is missing and may not be declared, and the time at which this was
-    /// found.
-    pub fn missing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
-        self.queues.missing(organization)
+    /// Block of the organization by its queue: it is missing and may not be declared, or the broker refuses it.
+    pub fn queue_block(&self, organization: &OrganizationId) -> Option<QueueBlock> {
+        self.queues.block(organization)
     }
 
     /// Organizations whose queues are used.
@@ -155,10 +154,13 @@ impl Rabbit {
     /// that does not exist has none.
     pub async fn consumers(&self, organization: &OrganizationId) -> Option<u32> {
         let link = self.state.link()?;
-        if !self.queues.exists(organization) {
+        let is_missing = self.queues.is_missing(organization);
+        // A queue that the broker refuses to declare may have consumers all the same.
+        let is_refused = !is_missing && self.queues.block(organization).is_some();
+        if !self.queues.exists(organization) && !is_refused {
             // That of a former organization is never declared; a configured one is going to be.
             let is_former = self.queues.served().former.contains(organization);
-            return (is_former || self.queues.missing(organization).is_some()).then_some(0);
+            return (is_former || is_missing).then_some(0);
         }
         link.look(&self.options.organization_queue(organization)).await.map(|found| found.consumers)
     }
@@ -232,6 +234,8 @@ impl Bus for Rabbit {
 
     async fn consume(&self, organization: &OrganizationId, prefetch: u16) -> Consumption {
         let queue = self.options.organization_queue(organization);
+        // Also when the caller stops waiting.
+        let _readable = self.queues.while_unreadable(organization);
         loop {
             let (context, until) = self.consumable(organization).await;
             // A queue without a leader never answers its consumer, nor any other consumer of the same channel.
@@ -251,6 +255,14 @@ impl Bus for Rabbit {
                 Ok(subscribed) => return consumption(subscribed, context, until),
                 Err(error @ SubscribeError::Unanswered) => {
                     warn!(organization_id = %organization, queue, problem = %error, "could not consume a queue; trying again");
+                }
+                // Another connection would not get the permission either.
+                Err(SubscribeError::Refused(error)) if refusal::is_forbidden(&error) => {
+                    let next = self.queues.note_unreadable(organization, &error);
+                    tokio::select! {
+                        () = sleep_until(next) => {}
+                        () = context.link.ended().cancelled() => {}
+                    }
                 }
                 // The queue may have been deleted; the next connection declares it.
                 Err(error) => context.link.end(&error.to_string()),

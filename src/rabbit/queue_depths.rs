@@ -24,7 +24,7 @@ const WITHOUT_CONSUMER: u32 = 4;
 /// Reports the depths until the broker has lost this worker's consumer, which it does not always announce. Returns the
 /// reason.
 pub(super) async fn report(context: &Arc<ConsumeContext>, state: &SharedState, metrics: &dyn Metrics) -> String {
-    let (mut without, mut next, mut missing) = (0, 0, Vec::new());
+    let (mut without, mut next, mut blocked) = (0, 0, Vec::new());
     loop {
         for (queue, name) in context.options.queues() {
             let (consumed, asked) = (state.consumes(), context.deaths.asks());
@@ -40,7 +40,7 @@ pub(super) async fn report(context: &Arc<ConsumeContext>, state: &SharedState, m
             return format!("the broker no longer has a consumer of `{}`", context.options.queue);
         }
         next = measure_organizations(context, metrics, next).await;
-        report_missing(context, metrics, &mut missing).await;
+        report_blocked(context, metrics, &mut blocked).await;
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -71,18 +71,18 @@ async fn measure(
     found
 }
 
-/// Checks the missing queues of organizations again; an organization without a queue is blocked.
-async fn report_missing(context: &ConsumeContext, metrics: &dyn Metrics, before: &mut Vec<OrganizationId>) {
-    if !context.queues.all_missing().is_empty() {
+/// Tries the blocked queues of organizations again, and reports which organizations are blocked.
+async fn report_blocked(context: &ConsumeContext, metrics: &dyn Metrics, before: &mut Vec<OrganizationId>) {
+    if context.queues.has_due() {
         // The next check, or the next connection, reports a failure.
         _ = context.queues.declare_new(context.link.reached()).await;
     }
-    let missing = context.queues.all_missing();
-    for restored in before.iter().filter(|id| !missing.contains(id)) {
+    let blocked = context.queues.all_blocked();
+    for restored in before.iter().filter(|id| !blocked.contains(id)) {
         metrics.record(Measurement::Blocked(restored, false));
     }
-    for id in &missing {
+    for id in &blocked {
         metrics.record(Measurement::Blocked(id, true));
     }
-    *before = missing;
+    *before = blocked;
 }

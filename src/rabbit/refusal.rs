@@ -1,6 +1,7 @@
 //! Interprets the broker's refusals.
 
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::types::AMQPValue;
 use lapin::{Error, ErrorKind};
 
 /// Error of the set-up that does not pass with time.
@@ -14,8 +15,8 @@ pub enum StartError {
     },
     /// A queue or exchange exists with another argument.
     #[error(
-        "the {what} `{name}` exists with another {argument}: expected {wanted}, found {found}; \
-         delete it (a queue only when it is empty) so that it can be declared again, or configure another name"
+        "{}; delete it (a queue only when it is empty) so that it can be declared again, or configure another name",
+        self.difference()
     )]
     Differs {
         /// Kind: `queue` or `exchange`.
@@ -24,9 +25,9 @@ pub enum StartError {
         name: String,
         /// Name of the argument or property, such as `x-delivery-limit`.
         argument: String,
-        /// Value that the worker requires.
+        /// Value that the worker requires, in quotes, or `none`.
         wanted: String,
-        /// Value at the broker.
+        /// Value at the broker, in quotes, or `none`.
         found: String,
     },
     /// The broker rejects the declaration.
@@ -47,6 +48,18 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Describes the error, without advice if it is a difference.
+    pub(super) fn difference(&self) -> String {
+        match self {
+            Self::Differs { what, name, argument, wanted, found } => {
+                format!("the {what} `{name}` exists with another {argument}: expected {wanted}, found {found}")
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Parses the broker's answer to a declaration that differs from the existing object:
 ///
 /// `PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'handoffd.events' in vhost '/': received the
@@ -65,6 +78,24 @@ pub(super) fn differs(text: &str) -> Option<StartError> {
         wanted: value(wanted),
         found: value(found),
     })
+}
+
+/// Parses the argument that differs, and its value at the broker if it has one there; `None` for a property such as
+/// `durable`, which is no argument.
+pub(super) fn argument_at_broker(text: &str) -> Option<(String, Option<AMQPValue>)> {
+    let Some(StartError::Differs { argument, .. }) = differs(text) else { return None };
+    let current = text.split_once(" but current is ")?.1;
+    if !argument.starts_with("x-") || current.trim() == "none" {
+        return argument.starts_with("x-").then_some((argument, None));
+    }
+    let mut parts = current.split('\'');
+    let (value, kind) = (parts.nth(1)?, parts.nth(1)?);
+    let value = match kind {
+        "longstr" => AMQPValue::LongString(value.into()),
+        "bool" => AMQPValue::Boolean(value == "true"),
+        _ => AMQPValue::LongLongInt(value.parse().ok()?),
+    };
+    Some((argument, Some(value)))
 }
 
 /// Returns the broker's error code and text, if the broker refused the call.
@@ -117,10 +148,11 @@ fn is_soft(error: &Error, wanted: &AMQPSoftError) -> bool {
         if matches!(said.kind(), AMQPErrorKind::Soft(kind) if kind == wanted))
 }
 
-/// Extracts a value: `20` from `the value '20' of type 'signedint'`, `none` from `none`.
+/// Extracts a value: `"20"` from `the value '20' of type 'signedint'`, `none` from `none`. In quotes, because it may be
+/// empty.
 fn value(text: &str) -> String {
     match text.split('\'').nth(1) {
-        Some(quoted) => quoted.to_owned(),
+        Some(quoted) => format!("\"{quoted}\""),
         None => text.trim().to_owned(),
     }
 }
@@ -143,22 +175,31 @@ mod tests {
             (
                 "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'handoffd.events' \
                  in vhost '/': received the value '20' of type 'long' but current is none",
-                ["queue", "handoffd.events", "x-delivery-limit", "20", "none"],
+                ["queue", "handoffd.events", "x-delivery-limit", "\"20\"", "none"],
             ),
             (
                 "PRECONDITION_FAILED - inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'a b': \
                  received the value '5000' of type 'long' but current is the value '7000' of type 'long'",
-                ["queue", "q", "x-message-ttl", "5000", "7000"],
+                ["queue", "q", "x-message-ttl", "\"5000\"", "\"7000\""],
+            ),
+            (
+                "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue 'q' in vhost '/': received the \
+                 value '' of type 'longstr' but current is none",
+                ["queue", "q", "x-dead-letter-exchange", "\"\"", "none"],
             ),
             (
                 "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'opencx.events' in vhost \
                  '/': received 'topic' but current is 'direct'",
-                ["exchange", "opencx.events", "type", "topic", "direct"],
+                ["exchange", "opencx.events", "type", "\"topic\"", "\"direct\""],
             ),
         ];
-        for (text, expected) in texts {
-            assert_eq!(read(text), expected, "{text}");
+        for (text, expected) in &texts {
+            assert_eq!(read(text), *expected, "{text}");
         }
+        let at_broker = |index: usize| argument_at_broker(texts[index].0);
+        assert_eq!(at_broker(0), Some(("x-delivery-limit".to_owned(), None)));
+        assert_eq!(at_broker(1), Some(("x-message-ttl".to_owned(), Some(AMQPValue::LongLongInt(7000)))));
+        assert_eq!(at_broker(3), None, "a property");
         assert_eq!(differs("NOT_FOUND - no queue 'x' in vhost '/'"), None);
     }
 }

@@ -54,6 +54,7 @@ mod rabbit_copies;
 mod rabbit_letters;
 mod rabbit_organization_queues;
 mod rabbit_outages;
+mod rabbit_queue_blocks;
 mod rabbit_topology;
 mod resolutions_out_of_order;
 mod secrecy;

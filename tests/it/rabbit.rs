@@ -129,7 +129,11 @@ pub struct Log(Mutex<Vec<String>>);
 
 impl Log {
     pub fn has(&self, line: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|seen| seen == line)
+        self.count(line) > 0
+    }
+
+    pub fn count(&self, line: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|seen| *seen == line).count()
     }
 }
 

@@ -263,7 +263,8 @@ async fn without_permission_to_declare_it_the_organization_waits_and_others_cont
     let checks = RabbitOptions { declare: Declare::Check, ..creator.options.clone() };
     let mut rig = Rig::serving(checks, url, served(&[ACME, "org_other"])).await;
     let queue = rig.options.organization_queue(&acme());
-    assert_eq!(rig.bus.missing_queue(&acme()).map(|(name, _)| name), Some(queue.clone()));
+    let block = rig.bus.queue_block(&acme()).unwrap();
+    assert_eq!(block.error, format!("the queue `{queue}` is missing, and broker.declare is false"));
     rig.publish("waits", BasicProperties::default()).await;
     assert_eq!(forward(&mut rig).await, Forwarded::Waits);
     rig.publish("goes on", BasicProperties::default()).await;
@@ -277,6 +278,6 @@ async fn without_permission_to_declare_it_the_organization_waits_and_others_cont
     let created =
         Rig::serving(RabbitOptions { declare: Declare::Create, ..rig.options.clone() }, url, served(&[ACME])).await;
     created.bus.close().await;
-    eventually("the queue to be found", async || rig.bus.missing_queue(&acme()).is_none()).await;
+    eventually("the queue to be found", async || rig.bus.queue_block(&acme()).is_none()).await;
     rig.finish().await;
 }

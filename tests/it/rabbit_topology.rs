@@ -151,6 +151,34 @@ async fn a_queue_that_differs_is_named_with_its_argument() {
     }
 }
 
+/// The type explains every other difference, and the broker compares it last. An empty value can be told from none.
+#[tokio::test]
+async fn a_classic_queue_is_reported_by_its_type() {
+    let url = Broker::shared();
+    let client = Client::connect(url).await;
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    let classic = [("x-max-length", AMQPValue::LongInt(5)), ("x-dead-letter-exchange", text("elsewhere"))];
+    for arguments in [&[], classic.as_slice()] {
+        let options = options(url);
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        client.channel().queue_declare(options.queue.as_str().into(), durable(), table).await.unwrap();
+        let bus = connect(&options);
+        let error = wait_until_connected(&bus).await.unwrap_err().to_string();
+        assert!(error.contains("with another x-queue-type: expected \"quorum\", found "), "{error}");
+        bus.close().await;
+    }
+    let options = options(url);
+    let table = changed(&options, "x-dead-letter-exchange", None);
+    client.channel().queue_declare(options.queue.as_str().into(), durable(), table).await.unwrap();
+    let bus = connect(&options);
+    let error = wait_until_connected(&bus).await.unwrap_err().to_string();
+    assert!(error.contains("with another x-dead-letter-exchange: expected \"\", found none"), "{error}");
+    bus.close().await;
+}
+
 #[tokio::test]
 async fn an_exchange_that_differs_is_named_too() {
     let url = Broker::shared();

@@ -43,7 +43,8 @@ impl ConfirmPool {
         let mut further = self.further.lock().await;
         loop {
             match open_channel(further.last().unwrap_or(&self.first)).await {
-                Err(error) if is_full(&error) => {
+                // A soft error is an old one: each number has been closed over an error (`open_channel`).
+                Err(error) if is_full(&error) || error.is_amqp_soft_error() => {
                     let connection = open(&self.reached, self.does).await;
                     further.push(connection.map_err(|why| lapin::Error::from(std::io::Error::other(why)))?);
                 }

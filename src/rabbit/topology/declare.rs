@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -30,6 +31,8 @@ use crate::rabbit::shared::lock;
 const AT_ONCE: usize = 16;
 /// Declarations on one connection; each uses up one channel number at most.
 const ON_ONE_CONNECTION: usize = 1000;
+/// Questions on one connection about queues that differ.
+const QUESTIONS: i32 = 500;
 /// Longest wait for one answer. The broker may never answer for a quorum queue without a leader (measured, 3.10, just
 /// after a restart).
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -56,9 +59,14 @@ pub(in crate::rabbit) struct Declared {
     pub missing: Vec<Declaration>,
     /// Declarations that the broker did not answer in time.
     pub unanswered: Vec<Declaration>,
+    /// Declarations that the broker refused, in order, and the reasons.
+    pub refused: Vec<(Declaration, TopologyError)>,
 }
 
 /// Declares or checks all declarations.
+///
+/// # Errors
+/// If the connection fails. The refusal of one declaration is no failure of the others, and is part of `declared`.
 pub(in crate::rabbit) async fn declare(
     reached: &Reached,
     declarations: &[Declaration],
@@ -111,6 +119,8 @@ struct DeclareSession {
     idle: Mutex<Vec<Channel>>,
     /// Number of declarations that the connection can serve.
     room: usize,
+    /// Number of further questions about queues that differ. Each uses up a channel number.
+    questions: AtomicI32,
 }
 
 impl DeclareSession {
@@ -122,7 +132,9 @@ impl DeclareSession {
             numbers => numbers.saturating_sub(AT_ONCE).max(1),
         };
         let room = numbers.min(ON_ONE_CONNECTION);
-        Ok(Self { connection: Some(connection), idle: Mutex::default(), room })
+        // An operator who allows few channels gets the broker's own answer.
+        let questions = AtomicI32::new(if room == ON_ONE_CONNECTION { QUESTIONS } else { 0 });
+        Ok(Self { connection: Some(connection), idle: Mutex::default(), room, questions })
     }
 
     async fn declare_all(
@@ -141,6 +153,7 @@ impl DeclareSession {
         while let Some((declaration, found)) = answers.next().await {
             match found {
                 Ok(result) => declared.note(declaration, &result),
+                Err(shortfall) if shortfall.is_refusal() => declared.refused.push((declaration.clone(), shortfall)),
                 // Objects requested concurrently may have been declared, so their answers are awaited.
                 Err(shortfall) => first_shortfall = first_shortfall.and(Err(shortfall)),
             }
@@ -169,8 +182,42 @@ impl DeclareSession {
             Err(NoAnswer::Refused(error)) if exists && is_no_fault(declaration, mode, &error) => {
                 Ok(DeclareResult::There)
             }
-            Err(NoAnswer::Refused(error)) => Err(shortfall(declaration, error)),
+            Err(NoAnswer::Refused(error)) => match self.other_type(declaration, &error).await {
+                Some(differs) => Err(TopologyError::Wrong(differs)),
+                None => Err(shortfall(declaration, error)),
+            },
         }
+    }
+
+    /// Returns the difference in `x-queue-type`, if a queue that differs is of another type.
+    ///
+    /// It explains all others, but the broker names the first that it compares. So the queue is declared as it is found
+    /// to be, one argument after the other, until the type is named or nothing differs. Should the queue be deleted
+    /// meanwhile, what this declares differs and is reported in its turn.
+    async fn other_type(&self, declaration: &Declaration, error: &Error) -> Option<StartError> {
+        let Declaration::Queue { name, arguments } = declaration else { return None };
+        let mut text = refusal::said(error)?.1.to_owned();
+        let mut table = encode(arguments).inner().clone();
+        while self.questions.fetch_sub(1, Ordering::Relaxed) > 0 {
+            let (argument, value) = refusal::argument_at_broker(&text)?;
+            if argument == "x-queue-type" {
+                return refusal::differs(&text);
+            }
+            table.remove(argument.as_str());
+            table.extend(value.map(|value| (argument.into(), value)));
+            let NoAnswer::Refused(next) = self.ask_for(name, table.clone().into()).await.err()? else { return None };
+            text = refusal::said(&next)?.1.to_owned();
+        }
+        None
+    }
+
+    /// Declares an existing queue with these arguments.
+    async fn ask_for(&self, queue: &str, arguments: FieldTable) -> Result<(), NoAnswer> {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let answer = timeout(ANSWER_LIMIT, async {
+            self.channel().await?.queue_declare(queue.into(), options, arguments).await.map(drop)
+        });
+        answer.await.map_err(|_| NoAnswer::Silence)?.map_err(NoAnswer::Refused)
     }
 
     /// Sends a request on a channel without any other: the broker closes the channel when it refuses, and answers in
@@ -289,6 +336,15 @@ fn shortfall(declaration: &Declaration, error: Error) -> TopologyError {
 }
 
 impl TopologyError {
+    /// Returns true if the broker has refused one declaration, as opposed to a connection that broke.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Wrong(_) | Self::Missing(_) => true,
+            Self::Failed(_, error) => error.is_amqp_soft_error(),
+            Self::Away(_) => false,
+        }
+    }
+
     /// Describes the shortfall for people.
     pub(in crate::rabbit) fn in_words(&self) -> String {
         match self {

@@ -3,6 +3,7 @@
 pub(super) mod declare;
 pub(super) mod definitions;
 pub(super) mod organization_queues;
+pub(super) mod queue_block;
 pub(super) mod queue_name;
 mod remake;
 

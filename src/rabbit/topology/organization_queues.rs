@@ -4,7 +4,6 @@
 //! is killed less than about a second after the declaration. So a queue is declared ahead of need, and stays unused for
 //! `broker.new_queue_wait`.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,9 @@ use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::declare::{Declared, TopologyError, declare};
-use super::organization_queue;
+use super::queue_block::{BlockedQueue, QueueBlock, QueueTrouble};
 use super::remake::delete_lost;
+use super::{Declaration, organization_queue};
 use crate::rabbit::connection::addresses::Reached;
 use crate::rabbit::options::{Declare, RabbitOptions};
 use crate::rabbit::shared::send_if_new;
@@ -58,27 +58,34 @@ pub(in crate::rabbit) struct QueueTable {
     /// Organizations whose queues this process has declared, and the time from which each is trusted. Between two
     /// connections: those not yet trusted when the first one ended, because the broker may have lost them.
     untrusted: BTreeMap<OrganizationId, Instant>,
-    /// Queues that are missing and may not be declared, or that don't answer, and the time at which this was found.
-    missing: BTreeMap<OrganizationId, (String, Timestamp)>,
+    /// Queues that are missing and may not be declared, that don't answer, or that the broker refuses.
+    blocked: BTreeMap<OrganizationId, BlockedQueue>,
+    /// True after the first connection. Before it a queue with other arguments is an error of the start; a queue found
+    /// later blocks its organization alone.
+    has_started: bool,
 }
 
 impl QueueTable {
-    /// Returns true if the queue of every configured organization either exists or is found to be missing.
+    /// Returns true if the queue of every configured organization either exists or is found to be blocked.
     fn is_complete(&self) -> bool {
-        let has = |id| self.usable.contains_key(id) || self.missing.contains_key(id);
+        let has = |id| self.usable.contains_key(id) || self.blocked.contains_key(id);
         self.served.as_ref().is_some_and(|served| served.configured.keys().all(has))
     }
 
-    /// Records and logs a queue that is missing or does not answer.
-    fn note_missing(&mut self, id: OrganizationId, queue: String) {
-        if let Entry::Vacant(entry) = self.missing.entry(id) {
-            error!(
-                organization_id = %entry.key(),
-                queue,
-                "the organization's queue is missing or does not answer; its events are on hold; create the queue (`handoffd topology`) or check that it has a leader"
-            );
-            entry.insert((queue, Timestamp::now()));
+    /// Records a queue that can't be used, and logs it if this is new.
+    fn block(&mut self, id: OrganizationId, queue: &str, trouble: &QueueTrouble<'_>) {
+        let before = self.blocked.get(&id);
+        let blocked = BlockedQueue::new(queue, trouble, before);
+        let QueueBlock { error, advice, .. } = &blocked.block;
+        if before.is_none_or(|before| before.block.error != *error) {
+            error!(organization_id = %id, queue, error, advice, "the organization's queue can't be used; its events are on hold");
         }
+        self.blocked.insert(id, blocked);
+    }
+
+    /// Returns true if an organization's queue has no block, or a block after whose pause it is due to be tried again.
+    fn is_due(&self, id: &OrganizationId) -> bool {
+        self.blocked.get(id).is_none_or(|blocked| blocked.next <= Instant::now())
     }
 }
 
@@ -95,6 +102,7 @@ impl OrganizationQueues {
             let before = table.served.take().unwrap_or_default();
             is_new = next.configured.keys().any(|id| !before.configured.contains_key(id))
                 || next.former.iter().any(|id| !before.former.contains(id) && !before.configured.contains_key(id));
+            table.blocked.retain(|id, _| next.configured.contains_key(id) || next.former.contains(id));
             table.served = Some(next);
         });
         // Each receiver of a change looks at everything again.
@@ -102,7 +110,7 @@ impl OrganizationQueues {
         is_new
     }
 
-    /// Waits until the queue of every configured organization either exists or is found to be missing.
+    /// Waits until the queue of every configured organization either exists or is found to be blocked.
     pub(in crate::rabbit) async fn complete(&self) {
         // The sender lives as long as `self`.
         _ = self.table.subscribe().wait_for(QueueTable::is_complete).await;
@@ -134,15 +142,44 @@ impl OrganizationQueues {
         self.table.borrow().usable.contains_key(organization)
     }
 
-    /// Name of the organization's queue, if it is missing and may not be declared, and the time at which this was
-    /// found.
-    pub(in crate::rabbit) fn missing(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
-        self.table.borrow().missing.get(organization).cloned()
+    /// Block of the organization by its queue.
+    pub(in crate::rabbit) fn block(&self, organization: &OrganizationId) -> Option<QueueBlock> {
+        self.table.borrow().blocked.get(organization).map(|blocked| blocked.block.clone())
     }
 
-    /// Organizations whose queues are missing.
-    pub(in crate::rabbit) fn all_missing(&self) -> Vec<OrganizationId> {
-        self.table.borrow().missing.keys().cloned().collect()
+    /// Returns true if the organization's queue was found to be missing.
+    pub(in crate::rabbit) fn is_missing(&self, organization: &OrganizationId) -> bool {
+        self.table.borrow().blocked.get(organization).is_some_and(|blocked| blocked.is_missing)
+    }
+
+    /// Returns true if a blocked queue is due to be declared or checked again.
+    pub(in crate::rabbit) fn has_due(&self) -> bool {
+        let table = self.table.borrow();
+        table.blocked.iter().any(|(id, blocked)| !blocked.is_unreadable && table.is_due(id))
+    }
+
+    /// Configured organizations whose queues are blocked.
+    pub(in crate::rabbit) fn all_blocked(&self) -> Vec<OrganizationId> {
+        let table = self.table.borrow();
+        let is_configured =
+            |id: &&OrganizationId| table.served.as_ref().is_some_and(|served| served.configured.contains_key(*id));
+        table.blocked.keys().filter(is_configured).cloned().collect()
+    }
+
+    /// Records that this user may not consume an organization's queue, and returns the time of the next attempt.
+    pub(in crate::rabbit) fn note_unreadable(&self, organization: &OrganizationId, error: &lapin::Error) -> Instant {
+        let (queue, mut next) = (self.options.organization_queue(organization), Instant::now());
+        self.table.send_modify(|table| {
+            table.block(organization.clone(), &queue, &QueueTrouble::Unreadable(error));
+            next = table.blocked.get(organization).map_or(next, |blocked| blocked.next);
+        });
+        next
+    }
+
+    /// Returns a guard for the time in which a consumer of an organization's queue is being started. At its end nobody is
+    /// refused the queue any more, or nobody tries.
+    pub(in crate::rabbit) fn while_unreadable(&self, organization: &OrganizationId) -> impl Drop + use<> {
+        UnreadableGuard { table: self.table.clone(), organization: organization.clone() }
     }
 
     /// Queues that can be consumed.
@@ -152,6 +189,9 @@ impl OrganizationQueues {
     }
 
     /// Declares or checks the queues of all organizations. `made` means that a shared queue has just been declared.
+    ///
+    /// # Errors
+    /// If the connection fails, or at the start if a queue exists with other arguments.
     pub(in crate::rabbit) async fn declare(&self, reached: &Reached, made: bool) -> Result<(), TopologyError> {
         let OrganizationSet { configured, former } = self.table.borrow().served.clone().unwrap_or_default();
         self.remake_young(reached).await;
@@ -168,15 +208,17 @@ impl OrganizationQueues {
                 table.usable.values_mut().for_each(|usable| *usable = (*usable).max(from));
             });
         }
+        self.table.send_modify(|table| table.has_started = true);
         Ok(())
     }
 
-    /// Declares the queues of new organizations.
+    /// Declares the queues of new organizations, and of blocked ones that are due.
     pub(in crate::rabbit) async fn declare_new(&self, reached: &Reached) -> Result<(), TopologyError> {
+        let is_wanted = |id: &OrganizationId| !self.exists(id) && self.table.borrow().is_due(id);
         let OrganizationSet { mut configured, mut former } = self.table.borrow().served.clone().unwrap_or_default();
-        configured.retain(|id, _| !self.exists(id));
+        configured.retain(|id, _| is_wanted(id));
         self.ensure(reached, configured, Ownership::Configured).await?;
-        former.retain(|id| !self.exists(id));
+        former.retain(is_wanted);
         self.ensure(reached, unaged(former), Ownership::Former).await.map(drop)
     }
 
@@ -192,7 +234,7 @@ impl OrganizationQueues {
         self.table.send_modify(|table| {
             table.untrusted.retain(|_, trusted| *trusted > now);
             table.usable.clear();
-            table.missing.clear();
+            table.blocked.clear();
         });
     }
 
@@ -222,7 +264,11 @@ impl OrganizationQueues {
         let declarations: Vec<_> =
             organizations.keys().map(|id| organization_queue(&self.options, id, reached.version)).collect();
         let mut found = Declared::default();
-        let result = declare(reached, &declarations, mode, &mut found).await;
+        let mut result = declare(reached, &declarations, mode, &mut found).await;
+        if result.is_ok() && !self.table.borrow().has_started {
+            let wrong = found.refused.iter().position(|(_, error)| matches!(error, TopologyError::Wrong(_)));
+            result = wrong.map_or(Ok(()), |wrong| Err(found.refused.swap_remove(wrong).1));
+        }
         let (mut is_young, now) = (false, Instant::now());
         self.table.send_modify(|table| {
             for ((id, declared), declaration) in organizations.into_iter().zip(&declarations) {
@@ -235,9 +281,10 @@ impl OrganizationQueues {
                 if result.is_err() {
                     continue;
                 }
-                if found.missing.contains(declaration) || found.unanswered.contains(declaration) {
-                    if ownership == Ownership::Configured {
-                        table.note_missing(id, queue);
+                if let Some(trouble) = trouble_of(declaration, &found) {
+                    // A former organization whose queue is missing has no events left there.
+                    if ownership == Ownership::Configured || matches!(trouble, QueueTrouble::Refused(_)) {
+                        table.block(id, &queue, &trouble);
                     }
                     continue;
                 }
@@ -246,7 +293,9 @@ impl OrganizationQueues {
                     declared => self.remaining_wait(declared),
                 };
                 is_young |= !wait.is_zero();
-                table.missing.remove(&id);
+                if table.blocked.remove(&id).is_some() {
+                    info!(organization_id = %id, queue, "the organization's queue can be used again");
+                }
                 table.usable.insert(id, now + wait);
             }
         });
@@ -258,6 +307,31 @@ impl OrganizationQueues {
         let age = declared.map(|at| Timestamp::now().duration_since(at)).and_then(|age| Duration::try_from(age).ok());
         age.map_or(Duration::ZERO, |age| self.options.new_queue_wait.saturating_sub(age))
     }
+}
+
+/// End of a block for lack of read permission.
+struct UnreadableGuard {
+    table: watch::Sender<QueueTable>,
+    organization: OrganizationId,
+}
+
+impl Drop for UnreadableGuard {
+    fn drop(&mut self) {
+        self.table.send_if_modified(|table| {
+            let is_unreadable = table.blocked.get(&self.organization).is_some_and(|blocked| blocked.is_unreadable);
+            is_unreadable && table.blocked.remove(&self.organization).is_some()
+        });
+    }
+}
+
+fn trouble_of<'a>(declaration: &Declaration, found: &'a Declared) -> Option<QueueTrouble<'a>> {
+    if found.missing.contains(declaration) {
+        return Some(QueueTrouble::Missing);
+    }
+    if found.unanswered.contains(declaration) {
+        return Some(QueueTrouble::Unanswered);
+    }
+    found.refused.iter().find(|(refused, _)| refused == declaration).map(|(_, error)| QueueTrouble::Refused(error))
 }
 
 /// Organizations whose queues were declared at an unknown time.
