@@ -64,7 +64,7 @@ impl OrganizationObserver {
     }
 
     fn queue(&self, id: &OrganizationId) -> QueueFacts {
-        QueueFacts { block: self.broker.queue_block(id) }
+        QueueFacts { block: self.broker.queue_block(id), refusing: self.broker.refusing_queue(id) }
     }
 
     fn own(&self, organization: &Organization, known: &KnownOrganizations) -> Option<OwnerReport> {

@@ -13,7 +13,7 @@ use crate::status::StatusReason;
 pub struct OrganizationsReport {
     /// Organizations by ID.
     pub organizations: Vec<OrganizationView>,
-    /// Faults that concern no known organization.
+    /// Faults that concern no known organization: of files, and of destinations that refuse messages.
     pub faults: Vec<StatusReason>,
     /// Number of files whose organization is unknown.
     pub unidentified_files: usize,

@@ -51,6 +51,9 @@ pub(super) struct OwnerReport {
     /// Time from which its requests fail, with their operation, if it is a single one, and counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     failing: Option<(Timestamp, Option<StepName>, RequestCounts)>,
+    /// Time from which its queue refuses messages, and the queue's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusing: Option<(Timestamp, String)>,
     /// Oldest unfinished event.
     oldest: OldestEvent,
 }
@@ -84,6 +87,8 @@ pub(super) struct OwnFacts {
 pub(super) struct QueueFacts {
     /// Block by the queue.
     pub(super) block: Option<QueueBlock>,
+    /// Name of the queue, and the time from which it refuses messages.
+    pub(super) refusing: Option<(String, Timestamp)>,
 }
 
 impl OwnerReport {
@@ -113,19 +118,22 @@ impl OwnerReport {
             faulty: facts.faulty,
             throttled: activity.and_then(|activity| activity.throttled).map(at),
             failing: failing.map(|failing| (at(failing.since), failing.step, failing.counts)),
+            refusing: facts.queue.refusing.map(|(queue, since)| (since, queue)),
             oldest: OldestEvent::new(facts.ages, facts.waiting, now),
         }
     }
 
     /// Creates the report of a worker that does not own the organization.
     pub(super) fn of_bystander(queue: QueueFacts, faulty: Option<(Timestamp, String)>) -> Self {
-        Self { blocked: queue.block.map(by_queue), faulty, ..Self::default() }
+        let refusing = queue.refusing.map(|(queue, since)| (since, queue));
+        Self { blocked: queue.block.map(by_queue), refusing, faulty, ..Self::default() }
     }
 
     /// Adds what another worker sees by itself: its own file, and the queue that all of them look for.
     pub(super) fn seen_by(self, bystander: Self) -> Self {
         Self {
             blocked: self.blocked.or(bystander.blocked),
+            refusing: self.refusing.or(bystander.refusing),
             faulty: self.faulty.or(bystander.faulty),
             ..self
         }
@@ -155,6 +163,7 @@ impl OwnerReport {
             faulty: self.faulty.clone(),
             throttled: self.throttled,
             failing: self.failing,
+            refusing: self.refusing.clone(),
             oldest: self.oldest,
             unreported,
         }
@@ -223,10 +232,11 @@ mod tests {
     fn what_every_worker_sees_is_added_to_the_owners_report() {
         let error = "the queue `handoffd.organization.org` is missing".to_owned();
         let block = Some(QueueBlock { since: Timestamp::UNIX_EPOCH, error, advice: "Create it.".to_owned() });
-        let queue = QueueFacts { block };
+        let queue = QueueFacts { block, refusing: Some(("q".to_owned(), Timestamp::UNIX_EPOCH)) };
         let bystander = || OwnerReport::of_bystander(queue.clone(), Some((Timestamp::UNIX_EPOCH, "own".to_owned())));
         let plain = OwnerReport::new(limiter(), facts(), Timestamp::now());
         let seen = plain.clone().seen_by(bystander());
+        assert_eq!(seen.refusing, Some((Timestamp::UNIX_EPOCH, "q".to_owned())));
         assert!(seen.blocked.is_some_and(|block| block.error.contains("handoffd.organization.org")));
         assert_eq!((seen.faulty.map(|(_, faults)| faults), seen.under_way), (Some("own".to_owned()), 2));
         let faulty = OwnerReport { faulty: Some((Timestamp::UNIX_EPOCH, "the owner's".to_owned())), ..plain };

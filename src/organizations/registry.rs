@@ -31,6 +31,7 @@ use super::view::{OrganizationView, TestReport, shadowed};
 use crate::config::{Config, EnvironmentVariables};
 use crate::dynamics::{CheckProgress, Dynamics, Finding};
 use crate::rabbit::Rabbit;
+use crate::status::StatusReason;
 use crate::telemetry::metrics::PrometheusMetrics;
 
 /// Pause before the store is tried again.
@@ -283,9 +284,11 @@ impl Organizations for OrganizationRegistry {
 
     async fn report(&self) -> OrganizationsReport {
         let known = self.known.lock().await;
+        let refusing = self.deps.broker.refusing();
+        let refusing = refusing.iter().map(|(name, since)| StatusReason::refusing_destination(name, *since));
         OrganizationsReport {
             organizations: self.views(&known),
-            faults: known.faults.reasons(),
+            faults: known.faults.reasons().into_iter().chain(refusing).collect(),
             unidentified_files: known.faults.unidentified(),
         }
     }

@@ -98,7 +98,7 @@ pub enum OrganizationState {
         /// Recommended action.
         advice: String,
     },
-    /// Half or more of its last requests fail, or its oldest event is old.
+    /// Half or more of its last requests fail, its queue refuses messages, or its oldest event is old.
     Degraded {
         /// Time from which this is so.
         #[schemars(with = "String")]

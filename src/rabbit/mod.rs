@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
 use handoffd_engine::ports::bus::{Announced, Announcement, Bus, BusError, Consumption, Delivery};
 use handoffd_engine::ports::metrics::Metrics;
+use jiff::Timestamp;
 use lapin::BasicProperties;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -61,6 +62,8 @@ pub use self::topology::queue_block::QueueBlock;
 const BETWEEN: usize = 16;
 /// Pause before the next check of a queue that does not answer.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Time, beyond the longest retry delay, within which the event of a refused message has come again.
+const REFUSED_COMES_AGAIN: Duration = Duration::from_secs(60);
 /// Longest duration of an orderly close, also when the broker hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -88,7 +91,8 @@ pub fn connect(options: RabbitOptions, metrics: Arc<dyn Metrics>) -> Result<Rabb
     let (sender, receiver) = mpsc::channel(BETWEEN);
     let deaths = Arc::new(BrokerDeaths::new(&options, Arc::clone(&metrics)));
     let queues = OrganizationQueues::new(Arc::clone(&options));
-    let faults = Arc::new(DestinationFaults::new());
+    let longest = options.delays.iter().map(|(_, delay)| *delay).max().unwrap_or_default();
+    let faults = Arc::new(DestinationFaults::new(longest + REFUSED_COMES_AGAIN));
     let outlet = Arc::new(DeliverySender::new(sender));
     let supervisor = Supervisor {
         options: Arc::clone(&options),
@@ -143,6 +147,18 @@ impl Rabbit {
     /// Block of the organization by its queue: it is missing and may not be declared, or the broker refuses it.
     pub fn queue_block(&self, organization: &OrganizationId) -> Option<QueueBlock> {
         self.queues.block(organization)
+    }
+
+    /// Name of the organization's queue, and the time from which it refuses messages, if it does.
+    pub fn refusing_queue(&self, organization: &OrganizationId) -> Option<(String, Timestamp)> {
+        let queue = self.options.organization_queue(organization);
+        self.faults.refuses(&queue).map(|since| (queue, since))
+    }
+
+    /// Exchanges and queues of all organizations that refuse messages, and the times from which they do.
+    pub fn refusing(&self) -> Vec<(String, Timestamp)> {
+        let shared = [self.options.outcomes_exchange.clone()].into_iter().chain(self.options.queues().into_values());
+        shared.filter_map(|name| self.faults.refuses(&name).map(|since| (name, since))).collect()
     }
 
     /// Organizations whose queues are used.

@@ -68,6 +68,12 @@ fn each_trouble_of_an_organization_degrades_and_says_what_to_do() {
         (failing(RequestCounts { failed: 3, ok: 3, ..counts }), "3 of 6 requests failed", "retried automatically", 5),
         (failing(RequestCounts { refused: 5, ..counts }), "5 of 5 requests were refused", "org test org_acme", 5),
         (
+            OrganizationHealth { refusing: Some((ago(4), "q".into())), ..good() },
+            "the broker refuses messages for its queue `q`",
+            "length limit",
+            4,
+        ),
+        (
             OrganizationHealth { oldest: OldestEvent::Since(ago(360)), ..good() },
             "oldest event is 6 min old",
             "kept",

@@ -33,6 +33,8 @@ pub struct OrganizationHealth {
     pub throttled: Option<Timestamp>,
     /// Time from which half or more of its last requests fail, with their operation, if it is a single one, and counts.
     pub failing: Option<(Timestamp, Option<StepName>, RequestCounts)>,
+    /// Time from which its queue refuses messages, and the queue's name.
+    pub refusing: Option<(Timestamp, String)>,
     /// Oldest unfinished event.
     pub oldest: OldestEvent,
     /// Time from which no worker reports its state, if this worker does not own it.
@@ -60,6 +62,7 @@ impl OrganizationHealth {
             faulty: None,
             throttled: None,
             failing: None,
+            refusing: None,
             oldest: OldestEvent::None,
             unreported: None,
         }
@@ -102,6 +105,12 @@ impl OrganizationHealth {
             let cause = format!("{bad} of {total} requests {word}{operation} in the last {minutes} minutes");
             self.reason(since, cause, advice)
         });
+        let refusing = self.refusing.as_ref().map(|(since, queue)| {
+            let cause = format!("the broker refuses messages for its queue `{queue}`; new events wait in retry queues");
+            let advice = "Check that the queue has a leader and room (a length limit, a policy); its events are kept and \
+                          retried automatically.";
+            self.reason(*since, cause, advice.to_owned())
+        });
         let old = match self.oldest {
             OldestEvent::Since(since) if age(since, now) >= OLD => Some(since),
             _ => None,
@@ -112,7 +121,7 @@ impl OrganizationHealth {
                           kept and retried automatically.";
             self.reason(since.saturating_add(OLD).unwrap_or(since), cause, advice.to_owned())
         });
-        failing.into_iter().chain(old)
+        refusing.into_iter().chain(failing).chain(old)
     }
 
     /// Returns what most of the failing requests have in common, in words, and the advice.

@@ -55,6 +55,21 @@ pub struct WorkerReadiness {
     pub store_healthy: bool,
 }
 
+impl StatusReason {
+    /// Creates the reason that an exchange or queue of all organizations refuses messages.
+    pub fn refusing_destination(name: &str, since: Timestamp) -> Self {
+        Self {
+            organization_id: None,
+            cause: format!("the broker refuses messages for `{name}`; their events are retried"),
+            advice:
+                "Check that the queue, or each queue bound to the exchange, has a leader and room (a length limit, a \
+                     policy). No events are lost, and none is done again; they wait in retry queues."
+                    .to_owned(),
+            since,
+        }
+    }
+}
+
 impl WorkerVerdict {
     /// All verdicts.
     pub const ALL: [Self; 3] = [Self::Working, Self::Degraded, Self::NotWorking];

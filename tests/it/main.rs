@@ -55,6 +55,7 @@ mod rabbit_letters;
 mod rabbit_organization_queues;
 mod rabbit_outages;
 mod rabbit_queue_blocks;
+mod rabbit_refusals;
 mod rabbit_topology;
 mod resolutions_out_of_order;
 mod secrecy;

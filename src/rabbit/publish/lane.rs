@@ -21,15 +21,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use handoffd_engine::ports::bus::Announced;
 use lapin::message::BasicReturnMessage;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::address::PublishFailure;
 use super::destination_faults::{DestinationFaults, DestinationTrouble};
+use super::lane_channel::LaneChannel;
 use crate::rabbit::connection::confirm_pool::ConfirmPool;
 use crate::rabbit::refusal;
 
@@ -43,9 +44,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Time without a message after which a destination that did not confirm counts as healthy again, because its state is
 /// unknown.
 const ASSUME_HEALTHY_AFTER: Duration = Duration::from_secs(60);
-
-/// Interval between log lines about a destination that refuses messages.
-const REFUSALS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// Treatment of a destination that does not take messages.
 #[derive(Clone)]
@@ -75,8 +73,7 @@ type Confirmed = (u64, lapin::Result<Confirmation>);
 pub(super) struct PublishLane {
     name: String,
     policy: PublishPolicy,
-    channels: Arc<ConfirmPool>,
-    channel: Option<Channel>,
+    channel: LaneChannel,
     waiting: VecDeque<Box<PublishJob>>,
     in_flight: BTreeMap<u64, Unconfirmed>,
     confirms: FuturesUnordered<BoxFuture<'static, Confirmed>>,
@@ -86,14 +83,6 @@ pub(super) struct PublishLane {
     /// True if its confirms are overdue.
     is_unconfirmed: bool,
     forbidden: Option<Forbidden>,
-    refusals: Refusals,
-}
-
-/// Refusals since the last log line about them.
-#[derive(Default)]
-struct Refusals {
-    count: u64,
-    logged: Option<Instant>,
 }
 
 /// Time of the next attempt at a destination without write permission.
@@ -123,8 +112,7 @@ impl PublishLane {
         let lane = Self {
             name,
             policy,
-            channels,
-            channel: None,
+            channel: LaneChannel::new(channels),
             waiting: VecDeque::new(),
             in_flight: BTreeMap::new(),
             confirms: FuturesUnordered::new(),
@@ -132,7 +120,6 @@ impl PublishLane {
             last_confirm: Instant::now(),
             is_unconfirmed: false,
             forbidden: None,
-            refusals: Refusals::default(),
         };
         tokio::spawn(lane.run(queue));
         jobs
@@ -162,6 +149,7 @@ impl PublishLane {
     fn may_publish(&self) -> bool {
         match &self.forbidden {
             Some(forbidden) => self.in_flight.is_empty() && forbidden.next <= Instant::now(),
+            None if self.channel.is_draining() => self.in_flight.is_empty(),
             None => self.in_flight.len() < ALLOWANCE,
         }
     }
@@ -178,7 +166,8 @@ impl PublishLane {
     }
 
     async fn publish(&mut self, job: Box<PublishJob>) {
-        let channel = match self.channel().await {
+        // On the heap, or every lane would hold its room all the time.
+        let channel = match self.channel.get(self.in_flight.is_empty()).boxed().await {
             Ok(channel) => channel,
             Err(error) => {
                 _ = job.answer.send(Err(error.into()));
@@ -208,7 +197,7 @@ impl PublishLane {
     /// completes, and completes those of one frame in any order. So all of them are collected first; every message
     /// whose confirm is among them has then been returned before, if at all.
     fn confirmed(&mut self, first: Confirmed) {
-        if let Some(channel) = &self.channel {
+        if let Some(channel) = self.channel.current() {
             // Acquires the lock under which lapin completes the confirms of one frame.
             _ = channel.wait_for_confirms().now_or_never();
         }
@@ -256,7 +245,7 @@ impl PublishLane {
                 Err(PublishFailure::Refused("the channel is not in confirm mode".to_owned()))
             }
             Err(error) => {
-                self.channel.take_if(|channel| channel.id() == published.channel);
+                self.channel.failed(published.channel);
                 if refusal::is_forbidden(&error) {
                     self.in_flight.insert(number, published);
                     return self.forbidden(&error);
@@ -269,24 +258,19 @@ impl PublishLane {
         if answer.is_ok() || in_time && matches!(answer, Err(PublishFailure::Refused(_))) {
             self.hear();
         }
+        if let (Ok(_), Some(faults)) = (&answer, &self.policy.faults) {
+            faults.accepted(&self.name);
+        }
         // The caller may have stopped waiting.
         _ = published.job.answer.send(answer);
     }
 
-    /// Records that the broker has refused a message, and logs it, at most once a minute.
+    /// Records that the broker has refused a message.
     fn refused(&mut self) {
-        self.refusals.count += 1;
-        let is_due = self.refusals.logged.is_none_or(|logged| logged.elapsed() >= REFUSALS_LOGGED_EVERY);
-        if self.policy.faults.is_none() || !is_due {
-            return;
+        self.channel.refused();
+        if let Some(faults) = &self.policy.faults {
+            faults.refused(&self.name);
         }
-        warn!(
-            destination = self.name,
-            refused = self.refusals.count,
-            "the broker refuses messages for a destination; their events wait in retry queues; check that its queue has a \
-             leader and room"
-        );
-        self.refusals = Refusals { count: 0, logged: Some(Instant::now()) };
     }
 
     /// Records an answer by the destination.
@@ -325,7 +309,7 @@ impl PublishLane {
     fn check(&mut self) {
         let mut kept = usize::from(self.forbidden.is_some());
         self.waiting.retain(|job| !job.answer.is_closed() || std::mem::take(&mut kept) > 0);
-        if self.channels.first().status().blocked() {
+        if self.channel.is_blocked() {
             // A blocked broker confirms nothing; that is no fault of a destination.
             self.last_confirm = Instant::now();
         } else if self.in_flight.is_empty() {
@@ -341,22 +325,6 @@ impl PublishLane {
             }
         }
     }
-
-    async fn channel(&mut self) -> lapin::Result<Channel> {
-        if let Some(channel) = &self.channel {
-            return Ok(channel.clone());
-        }
-        // On the heap, or every lane would hold its room all the time.
-        let channel = open_confirmed(&self.channels).boxed().await?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
-    }
-}
-
-async fn open_confirmed(channels: &ConfirmPool) -> lapin::Result<Channel> {
-    let channel = channels.open().await?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    Ok(channel)
 }
 
 /// Publishes and waits for the confirm.

@@ -5,4 +5,5 @@ pub(super) mod command;
 pub(super) mod copy;
 pub(super) mod destination_faults;
 pub(super) mod lane;
+mod lane_channel;
 pub(super) mod publisher;
