@@ -66,8 +66,11 @@ impl LaneChannel {
 
     /// Returns the channel, a new one if the present one is to be replaced and nothing is in flight on it.
     pub(super) async fn get(&mut self, is_idle: bool) -> lapin::Result<Channel> {
-        if is_idle && self.replace_from.take_if(|from| *from <= Instant::now()).is_some() {
-            self.current.take().map(close);
+        if is_idle
+            && self.replace_from.take_if(|from| *from <= Instant::now()).is_some()
+            && let Some(refused) = self.current.take()
+        {
+            close(refused);
         }
         if let Some(channel) = &self.current {
             return Ok(channel.clone());
