@@ -9,6 +9,9 @@ use handoffd_engine::ports::store::StoreError;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
+/// Name of the server in errors.
+const SERVER: &str = "PostgreSQL";
+
 /// Failure of a statement or of a connection.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{text}")]
@@ -55,8 +58,11 @@ impl ServerFailure {
         }
     }
 
-    /// Returns the error of a store that can't be used now.
-    pub(super) fn unavailable(self) -> StoreError {
+    /// Returns the error of a store that can't be used now. It names PostgreSQL, which "connection closed" does not.
+    pub(super) fn unavailable(mut self) -> StoreError {
+        if !self.text.contains(SERVER) {
+            self.text = format!("{SERVER}: {}", self.text);
+        }
         StoreError::Unavailable { source: Arc::new(self) }
     }
 }
@@ -115,6 +121,17 @@ pub(super) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_an_unavailable_store_names_postgresql_once() {
+        for (text, expected) in [
+            ("connection closed", "the store is unavailable: PostgreSQL: connection closed"),
+            ("connecting to PostgreSQL", "the store is unavailable: connecting to PostgreSQL"),
+        ] {
+            let failure = ServerFailure::new(FailureKind::Unavailable, text);
+            assert_eq!(failure.reading("events").to_string(), expected);
+        }
+    }
 
     #[test]
     fn the_code_tells_whose_failure_it_is() {
