@@ -89,6 +89,7 @@ fn organization(view: &FleetView, members: &[Uuid], id: &OrganizationId) -> Bala
     BalanceOrganization {
         owner: owner.and_then(|owner| members.iter().position(|id| *id == owner)),
         eligible: members.iter().map(|worker| has(worker, former)).collect(),
+        is_load: !former,
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) struct BalanceOrganization {
     pub owner: Option<usize>,
     /// True for each worker that may own it.
     pub eligible: Vec<bool>,
+    /// True if it is configured. One that was removed is no load: it only has an owner for what its queue still holds.
+    pub is_load: bool,
 }
 
 /// Returns the index of the worker that is to own each organization; `None` if none can.
@@ -31,8 +33,10 @@ pub(super) fn assign(workers: &[BalanceWorker], organizations: &[BalanceOrganiza
         assigned: organizations.iter().map(|one| keeps(workers, one)).collect(),
         loads: vec![0; workers.len()],
     };
-    for owner in plan.assigned.iter().flatten() {
-        plan.loads[*owner] += 1;
+    for (owner, one) in plan.assigned.iter().zip(organizations) {
+        if let Some(owner) = owner.filter(|_| one.is_load) {
+            plan.loads[owner] += 1;
+        }
     }
     plan.place_unowned();
     while plan.improve() {}
@@ -63,7 +67,7 @@ impl Plan<'_> {
             let takers = (0..self.workers.len()).filter(|worker| self.takes(*worker, nth));
             let Some(taker) = takers.min_by_key(|worker| self.loads[*worker]) else { continue };
             self.assigned[nth] = Some(taker);
-            self.loads[taker] += 1;
+            self.loads[taker] += usize::from(self.organizations[nth].is_load);
         }
     }
 
@@ -97,7 +101,8 @@ impl Plan<'_> {
         let mut reached: Vec<Option<(usize, usize)>> = vec![None; self.workers.len()];
         let (mut waiting, mut order) = (VecDeque::from([from]), Vec::new());
         while let Some(at) = waiting.pop_front() {
-            for organization in (0..self.assigned.len()).rev().filter(|nth| self.assigned[*nth] == Some(at)) {
+            let moves = |nth: &usize| self.assigned[*nth] == Some(at) && self.organizations[*nth].is_load;
+            for organization in (0..self.assigned.len()).rev().filter(moves) {
                 for (to, how) in reached.iter_mut().enumerate() {
                     if to != from && how.is_none() && self.takes(to, organization) {
                         *how = Some((at, organization));
@@ -152,7 +157,8 @@ mod tests {
     fn fleets() -> impl Strategy<Value = (usize, Vec<BalanceOrganization>)> {
         (1_usize..6).prop_flat_map(|count| {
             let owner = proptest::option::of(0..count);
-            let all = owner.prop_map(move |owner| BalanceOrganization { owner, eligible: vec![true; count] });
+            let all =
+                owner.prop_map(move |owner| BalanceOrganization { owner, eligible: vec![true; count], is_load: true });
             (Just(count), vec(all, 0..40))
         })
     }
@@ -160,7 +166,7 @@ mod tests {
     fn restricted() -> impl Strategy<Value = (usize, Vec<BalanceOrganization>)> {
         (1_usize..6).prop_flat_map(|count| {
             let one = (proptest::option::of(0..count), vec(any::<bool>(), count));
-            let one = one.prop_map(|(owner, eligible)| BalanceOrganization { owner, eligible });
+            let one = one.prop_map(|(owner, eligible)| BalanceOrganization { owner, eligible, is_load: true });
             (Just(count), vec(one, 0..40))
         })
     }
@@ -217,6 +223,23 @@ mod tests {
             for (one, owner) in organizations.iter().zip(&assigned) {
                 let has_taker = one.eligible[1..].contains(&true);
                 prop_assert_eq!(*owner == Some(0), one.owner == Some(0) && !has_taker, "{:?} {:?}", one, owner);
+            }
+        }
+
+        #[test]
+        fn removed_organizations_stay_where_they_are_and_do_not_count(
+            (count, mut organizations) in fleets(), removed in vec(any::<bool>(), 40),
+        ) {
+            let is_removed = |nth: usize| removed[nth];
+            organizations.iter_mut().enumerate().for_each(|(nth, one)| one.is_load = !is_removed(nth));
+            let assigned = assign(&workers(count), &organizations);
+            let (gone, live): (Vec<usize>, Vec<usize>) = (0..organizations.len()).partition(|nth| is_removed(*nth));
+            let live: Vec<_> = live.into_iter().map(|nth| assigned[nth]).collect();
+            let loads = loads(count, &live);
+            prop_assert!(loads.iter().max().unwrap() - loads.iter().min().unwrap() <= 1, "{loads:?}");
+            for nth in gone {
+                prop_assert!(organizations[nth].owner.is_none_or(|owner| assigned[nth] == Some(owner)));
+                prop_assert!(assigned[nth].is_some(), "its queue has to be emptied");
             }
         }
 
