@@ -194,6 +194,14 @@ impl FleetHost for WorkerHost {
         self.broker.answers()
     }
 
+    fn heartbeat(&self) -> Duration {
+        self.broker.heartbeat()
+    }
+
+    fn return_deliveries(&self) {
+        self.broker.reconnect("PostgreSQL has not been reached for a whole lease");
+    }
+
     fn in_flight(&self) -> i64 {
         self.metrics.counts().in_flight
     }

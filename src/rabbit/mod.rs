@@ -197,6 +197,18 @@ impl Rabbit {
         self.state.answers()
     }
 
+    /// Returns the interval of the heartbeats with the broker.
+    pub fn heartbeat(&self) -> Duration {
+        self.options.heartbeat()
+    }
+
+    /// Ends the connections, which returns all unsettled deliveries to their queues, and opens new ones.
+    pub fn reconnect(&self, why: &str) {
+        if let Some(link) = self.state.link() {
+            link.end(why);
+        }
+    }
+
     /// Returns true while this worker consumes the inbox and the broker confirms outcomes. A queue that does not confirm
     /// holds up its own messages only.
     pub fn processes(&self) -> bool {

@@ -114,6 +114,14 @@ impl RabbitOptions {
         self.confirm_timeout.saturating_mul(CONFIRM_TIMEOUTS).min(LONGEST_CONFIRM_LIMIT)
     }
 
+    /// Returns the interval of heartbeats: the longest of all URLs, and the default where one turns them off, since then
+    /// only the network ends a dead connection.
+    pub(super) fn heartbeat(&self) -> Duration {
+        let intervals = self.uris().unwrap_or_default().into_iter().filter_map(|uri| uri.query.heartbeat);
+        let longest = intervals.filter(|seconds| *seconds > 0).max().unwrap_or(HEARTBEAT_SECONDS);
+        Duration::from_secs(longest.into())
+    }
+
     /// Returns the retry queue for a rung of the ladder; the last rung repeats.
     ///
     /// Without any delay configured there is no retry queue, and a retry returns to the inbox at once.

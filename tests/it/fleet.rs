@@ -2,6 +2,7 @@
 
 mod bench;
 mod cut_off;
+mod cut_store;
 mod failover;
 mod handing_over;
 mod lost;

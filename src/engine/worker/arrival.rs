@@ -67,6 +67,7 @@ impl Arrival {
 }
 
 /// Result of the wait in the lanes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LaneTurn {
     Now,
     /// The delivery can't be settled. The broker redelivers it.

@@ -38,7 +38,13 @@ impl Worker {
 
     async fn process_in_span(&self, mut arrival: Arrival) {
         self.metrics.record(Measurement::InFlight(1));
-        let settlement = match arrival.turn().await {
+        let turn = arrival.turn().await;
+        let key = arrival.event().filter(|_| arrival.claim.is_some()).map(|event| event.key.clone());
+        // An attempt whose delivery was lost with the lease is continued, and not made twice.
+        if key.as_ref().is_some_and(|key| turn == LaneTurn::Now && self.tracker.take_interrupted(key)) {
+            arrival.message_history.waited_for_store = true;
+        }
+        let settlement = match turn {
             LaneTurn::Now => Some(self.settle_or_recover(&arrival).await),
             LaneTurn::Requeue => Some(Settlement::Requeue),
             LaneTurn::Lost => None,
@@ -49,6 +55,9 @@ impl Worker {
             let lost = arrival.delivery.lost.clone();
             let tracked = self.track_settlement(&arrival, &settlement);
             let disposition = self.settle(arrival, settlement).await;
+            if let Some(key) = key.filter(|_| disposition == Disposition::Unacked) {
+                self.tracker.interrupt(&key);
+            }
             self.track_end(tracked, disposition).await;
             // A lost delivery is back with the end of its connection; no other must be returned for it.
             if disposition == Disposition::Unacked && !lost.is_cancelled() {

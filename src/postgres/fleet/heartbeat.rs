@@ -21,7 +21,7 @@ use super::member::PostgresFleet;
 use super::statements::{FleetTables, WorkerEntry, WorkerPulse};
 use super::takeover;
 use super::view::Revision;
-use super::{reporting, self_stop};
+use super::{lapse, reporting, self_stop};
 
 /// Least time between two looks at the fleet.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -38,6 +38,7 @@ pub fn join_fleet(fleet: &Arc<PostgresFleet>, host: Arc<dyn FleetHost>) {
         owned: BTreeSet::new(),
         cut_off: CutOffClock::new(fleet.options.lease),
     };
+    tokio::spawn(lapse::return_deliveries(fleet.clone(), heartbeat.host.clone()));
     tokio::spawn(reporting::exchange_reports(fleet.clone(), heartbeat.host.clone()));
     tokio::spawn(heartbeat.run());
 }
@@ -239,11 +240,13 @@ impl Heartbeat {
     /// Begins to give back what another worker is to have, and to take what this one is to have.
     fn move_organizations(&mut self, me: Uuid) {
         let (FleetMoves { give, take }, gives_up) = {
-            let (state, now) = (self.fleet.lock(), Instant::now());
+            let (mut state, now) = (self.fleet.lock(), Instant::now());
             let is_cut_off = !self.host.reaches_broker() && state.view.another_receives(me);
             let gives_up = self.cut_off.look(is_cut_off, now);
             let mover = MoverState { id: me, is_established: state.lease.is_established(now), gives_up };
-            (assignment::moves(&state.view, mover, |id| state.holdings.get(id).is_some()), gives_up)
+            let moves = assignment::moves(&state.view, mover, |id| state.holdings.get(id).is_some());
+            state.awaited.retain(|id, _| moves.take.iter().any(|free| free.organization == *id));
+            (moves, gives_up)
         };
         let given: Vec<&OrganizationId> = {
             let holdings = &mut self.fleet.lock().holdings;

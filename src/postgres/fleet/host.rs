@@ -1,5 +1,7 @@
 //! Requirements of the fleet on the rest of the worker.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use handoffd_engine::event::OrganizationId;
 
@@ -14,6 +16,12 @@ pub trait FleetHost: Send + Sync + 'static {
 
     /// Returns true while the broker is connected and answers.
     fn reaches_broker(&self) -> bool;
+
+    /// Returns the interval of the heartbeats between this worker and the broker.
+    fn heartbeat(&self) -> Duration;
+
+    /// Ends the connections to the broker, which returns every delivery to its queue.
+    fn return_deliveries(&self);
 
     /// Returns the number of events in progress.
     fn in_flight(&self) -> i64;

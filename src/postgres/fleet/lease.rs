@@ -54,7 +54,12 @@ impl LeaseClock {
 
     /// Returns true once others may have taken over.
     pub(super) fn is_expired(&self, now: Instant) -> bool {
-        self.renewed.is_none_or(|renewed| now.duration_since(renewed) >= self.lease)
+        self.end().is_none_or(|end| now >= end)
+    }
+
+    /// Returns the time from which others may have taken over; `None` before the first renewal.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.renewed.map(|renewed| renewed + self.lease)
     }
 
     /// Returns true once the worker has been live for a whole lease, so that it may declare others lost: after the

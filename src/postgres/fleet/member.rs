@@ -1,6 +1,6 @@
 //! Membership of this worker: what the engine and the adapters ask on the way of an event, answered from memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -74,6 +74,8 @@ pub(super) struct MemberState {
     pub view: FleetView,
     /// Organizations whose next owner has to know something that is not written yet.
     pub unsaved: BTreeSet<OrganizationId>,
+    /// Free organizations whose queues have a consumer, each with the time since when that has been known.
+    pub awaited: BTreeMap<OrganizationId, Instant>,
     /// Reports of all workers.
     reports: SharedReports,
     /// Time until which a worker that leaves waits for what is in progress.
@@ -100,6 +102,7 @@ impl PostgresFleet {
             holdings: Holdings::default(),
             view: FleetView::default(),
             unsaved: BTreeSet::new(),
+            awaited: BTreeMap::new(),
             reports: SharedReports::default(),
             leaving_until: None,
         };
@@ -209,6 +212,22 @@ impl PostgresFleet {
         if !may_act {
             self.health.set(StorePart::Heartbeat, Some(failure.clone().unavailable()));
         }
+    }
+
+    /// Returns the end of the lease, unless it is renewed; `None` before the first renewal of this life.
+    pub(super) fn lease_end(&self) -> Option<Instant> {
+        self.lock().lease.end()
+    }
+
+    /// Returns true while this worker owns an organization.
+    pub(super) fn owns_any(&self) -> bool {
+        self.lock().holdings.owned() > 0
+    }
+
+    /// Returns true if an organization has been waited for for this long, from the first call on.
+    pub(super) fn has_waited_for(&self, organization: &OrganizationId, limit: Duration) -> bool {
+        let (mut state, now) = (self.lock(), Instant::now());
+        now.duration_since(*state.awaited.entry(organization.clone()).or_insert(now)) >= limit
     }
 
     /// Ends this life, after others have declared it lost. The next one joins anew.

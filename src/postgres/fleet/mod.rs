@@ -7,8 +7,8 @@
 //! Nobody leads. Each worker reads all rows with each renewal, computes the same assignment from them, and makes its own
 //! moves: it gives back what another one is to have, and takes what it is to have and nobody owns. Only a worker that
 //! has been live for a whole lease declares others lost, by the server's clock; and whoever takes an organization looks
-//! first that its queue has no consumer left. A worker that can't reach the broker, while another one can, gives up what it
-//! has. Nothing here waits for Dynamics, and nothing on the way of an event waits for another worker.
+//! first that its queue has no consumer left, for a limited time. A worker that can't reach the broker, while another one
+//! can, gives up what it has; one whose lease ends returns its events to the broker. Nothing here waits for Dynamics, and nothing on the way of an event waits for another worker.
 
 mod assignment;
 mod balance;
@@ -16,6 +16,7 @@ mod cut_off;
 mod heartbeat;
 mod holdings;
 mod host;
+mod lapse;
 mod lease;
 mod listing;
 mod member;

@@ -46,9 +46,13 @@ async fn take(
 ) -> Result<(), ServerFailure> {
     let FreeOrganization { organization, term, why } = free;
     // Whoever owned it may not know that it is lost: a worker that is suspended still has its consumer, and the broker
-    // still sends to it.
+    // still sends to it. Heartbeats end that within twice their interval; what still consumes is no worker, and must not
+    // hold the organization.
     match host.consumers(organization).await {
         Some(0) => {}
+        Some(consumers) if fleet.has_waited_for(organization, host.heartbeat() * 2) => {
+            warn!(organization_id = %organization, consumers, "something else consumes the organization's queue; taking the organization over nevertheless");
+        }
         consumers => {
             debug!(organization_id = %organization, consumers, "the organization's queue still has a consumer");
             return Ok(());

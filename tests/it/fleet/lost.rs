@@ -84,6 +84,23 @@ async fn nobody_takes_over_while_the_queue_still_has_a_consumer() {
     rig.nothing_is_left().await;
 }
 
+/// Heartbeats end the consumers of workers; what consumes for longer is something else.
+#[tokio::test]
+async fn a_foreign_consumer_of_its_queue_keeps_no_organization_from_the_next_owner() {
+    let broker = format!("{}?heartbeat=2", Broker::shared());
+    let rig = plan().await.set("broker", "url", broker).lay_out().await;
+    let a = rig.start_worker("a");
+    a.ready().await;
+    owns(&a, 1).await;
+    let b = rig.start_worker("b");
+    b.ready().await;
+    let foreign = rig.bus.consume_one_for_ever(ORGANIZATION).await;
+    a.kill9();
+    owns(&b, 1).await;
+    assert!(b.logged("something else consumes the organization's queue"), "{}", b.log());
+    drop(foreign);
+}
+
 #[tokio::test]
 async fn nothing_moves_when_postgres_was_away() {
     const OWNERS: &str = "SELECT organization, worker, term FROM handoffd_owners ORDER BY organization";

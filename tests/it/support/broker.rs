@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -293,6 +293,14 @@ impl Client {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let answer = self.channel.queue_declare(queue.into(), passive, FieldTable::default()).await;
         answer.unwrap().consumer_count()
+    }
+
+    /// Starts a consumer that takes one message.
+    pub async fn consume_one(&self, queue: &str) -> lapin::Consumer {
+        let channel = self.connection.create_channel().await.unwrap();
+        channel.basic_qos(1, BasicQosOptions::default()).await.unwrap();
+        let options = BasicConsumeOptions::default();
+        channel.basic_consume(queue.into(), "foreign".into(), options, FieldTable::default()).await.unwrap()
     }
 
     /// Deletes a queue with its messages.

@@ -209,6 +209,12 @@ impl Bus {
         self.client().await.as_ref().unwrap().consumers(&queue).await
     }
 
+    /// Starts a consumer that takes one event of an organization and never settles it.
+    pub async fn consume_one_for_ever(&self, organization: &str) -> lapin::Consumer {
+        let queue = self.names.organization_queue(organization);
+        self.client().await.as_ref().unwrap().consume_one(&queue).await
+    }
+
     /// Number of dead letters not taken yet.
     pub async fn dead_letters(&self) -> u32 {
         self.depth(&self.names.dead_letter_queue()).await

@@ -1,4 +1,4 @@
-//! Network between a worker and its broker, which can be cut and can freeze.
+//! Network between a worker and its broker, or its PostgreSQL, which can be cut and can freeze.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,7 +25,7 @@ enum NetworkState {
 }
 
 impl Network {
-    /// Listens in front of a broker, given by its AMQP URL.
+    /// Listens in front of a broker, given by its AMQP URL, or of another server whose URL has a port.
     pub async fn before(broker: &str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -39,6 +39,11 @@ impl Network {
     /// URL of the broker through the network, with a heartbeat in seconds.
     pub fn url(&self, heartbeat: u64) -> String {
         format!("amqp://guest:guest@{}/%2f?heartbeat={heartbeat}", self.address)
+    }
+
+    /// Address to connect to instead of the one behind it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns true while a connection passes through it.

@@ -1,0 +1,59 @@
+//! Workers that lose PostgreSQL and keep the broker.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::bench::{OTHERS, carried_once, handoffs, owned_by, owns, plan_at};
+use crate::support::broker::{Broker, eventually};
+use crate::support::event::handoff;
+use crate::support::network::Network;
+use crate::support::postgres::{Postgres, new_schema};
+
+/// Heartbeat of the connections to the broker, in seconds.
+const HEARTBEAT: u64 = 4;
+/// Lease, twice the heartbeat, and 5 s (contract 11).
+const LIMIT: Duration = Duration::from_secs(2 + 2 * HEARTBEAT + 5);
+
+/// Its commits are awaited for as long as they take, and its connection to the broker is well.
+#[tokio::test]
+async fn a_worker_whose_postgres_freezes_with_an_event_in_progress_is_replaced() {
+    let schema = new_schema(Postgres::shared()).await;
+    let mut rig = plan_at(&schema).others(&OTHERS).lay_out().await;
+    let network = Network::before(&schema).await;
+    let mut url = url::Url::parse(&schema).unwrap();
+    url.set_port(Some(network.address().port())).unwrap();
+    rig.files.set("broker", "url", format!("{}?heartbeat={HEARTBEAT}", Broker::shared()));
+    let a = rig.start_worker("a");
+    a.ready().await;
+    owns(&a, 4).await;
+    rig.files.set("store", "url", url.as_str());
+    let b = rig.start_worker("b");
+    b.ready().await;
+    eventually("two of each", async || owned_by(&a, "b").await.len() == 2).await;
+
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "delay_ms": 1000 } }));
+    let slow = handoff("email").with("/organization_id", owned_by(&a, "b").await[0]);
+    rig.bus.publish(&slow).await;
+    eventually("a request", async || rig.crm.fired().await == 1).await;
+    network.freeze();
+    let lost = Instant::now();
+    let mut events = handoffs(20);
+    rig.bus.publish_all(&events).await;
+    events.push(slow);
+    rig.bus.outcomes_of(&events).await;
+    let taken = lost.elapsed();
+    eprintln!("all events had their outcomes {taken:?} after the loss of PostgreSQL");
+    assert!(taken < LIMIT, "{taken:?}");
+    owns(&a, 4).await;
+    assert!(b.unready().await.iter().any(|reason| reason.contains("PostgreSQL")), "{:?}", b.unready().await);
+
+    network.open();
+    b.ready().await;
+    eventually("two of each", async || owned_by(&a, "b").await.len() == 2).await;
+    let more = handoffs(20);
+    rig.bus.publish_all(&more).await;
+    events.extend(more);
+    carried_once(&rig, &events).await;
+    rig.nothing_is_left().await;
+}
