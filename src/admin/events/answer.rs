@@ -133,10 +133,7 @@ impl EventAnswer {
             error: record.filter(|record| record.outcome().is_none()).and_then(last_error),
         };
         // A note of a queued event may be older than the event's end, and another worker may have begun it since.
-        let changed = record.map(last_change);
-        let tracked = tracked.filter(|tracked| {
-            tracked.stage != EventStage::Queued || changed.is_none_or(|changed| changed < tracked.since())
-        });
+        let tracked = tracked.filter(|tracked| !is_outdated(tracked, record));
         match (tracked, record) {
             (Some(tracked), _) => Some(of_tracked(blank, key, tracked, around)),
             (None, Some(record)) => Some(of_record(blank, key, record, around)),
@@ -304,6 +301,11 @@ fn dead(blank: EventAnswer, record: &Record, outcome: &Outcome, names: &QueueNam
         advice: error.and_then(|error| error.advice.clone()).or_else(|| Some(advice::DEAD.to_owned())),
         ..answer
     }
+}
+
+/// Returns true for an event that was queued before its record last changed: it was begun since, or is over.
+pub(super) fn is_outdated(tracked: &TrackedEvent, record: Option<&Record>) -> bool {
+    tracked.stage == EventStage::Queued && record.is_some_and(|record| last_change(record) >= tracked.since())
 }
 
 /// Returns the time of the last change that a record tells of.

@@ -7,11 +7,11 @@ use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::position::Position;
 use handoffd_engine::ports::store::scan::{self};
 use handoffd_engine::ports::store::{Cursor, OutcomeFilter, StoreError, StoredEvent};
-use handoffd_engine::worker::{EventStage, TrackedEvent};
+use handoffd_engine::worker::{EventStage, MOST_TRACKED, TrackedEvent};
 use handoffd_engine::workflow::{Record, Status};
 use jiff::Timestamp;
 
-use super::answer::{EventAnswer, EventState};
+use super::answer::{EventAnswer, EventState, is_outdated};
 use super::find::{EventSources, FoundEvent};
 use crate::admin::search_line::SearchError;
 
@@ -74,6 +74,9 @@ pub async fn browse(
     let mut parts = Vec::new();
     if filter.state.is_none_or(|state| matches!(state, EventState::Waiting | EventState::InProgress)) {
         parts.push(tracked(sources, filter, after.as_ref(), limit));
+        if filter.state != Some(EventState::InProgress) {
+            parts.push(noted(sources, filter, after.as_ref(), limit).await?);
+        }
         parts.push(unfinished(sources, filter, after.as_ref(), limit).await?);
     }
     if filter.state.is_none_or(|state| !matches!(state, EventState::Waiting | EventState::InProgress)) {
@@ -124,28 +127,70 @@ fn page(sources: &EventSources<'_>, filter: &EventFilter, parts: Vec<ListPart>, 
 
 fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Position>, limit: usize) -> ListPart {
     let Some(tracker) = sources.tracker else { return ListPart::default() };
-    let place = |key: &EventKey, tracked: &TrackedEvent| Position::new(listed_at(tracked), key);
     let found = tracker.select(|key, tracked| {
         let is_running = matches!(tracked.stage, EventStage::InProgress);
         let state = if is_running { EventState::InProgress } else { EventState::Waiting };
+        // What waits elsewhere may be over: its note tells, and its record.
         filter.state.is_none_or(|wanted| wanted == state)
-            && filter.organization.as_ref().is_none_or(|wanted| *wanted == key.organization_id)
-            && filter.session.as_ref().is_none_or(|wanted| *wanted == tracked.session_id)
-            && filter.matches_time(listed_at(tracked))
-            && after.is_none_or(|after| place(key, tracked) < *after)
+            && (is_running || !is_elsewhere(sources, key))
+            && filter.matches_tracked((key, tracked), after)
     });
+    ListPart { listed: newest_of(found, limit + 1), until: None }
+}
+
+/// Lists the events that wait for other workers, by their notes in the store.
+async fn noted(
+    sources: &EventSources<'_>,
+    filter: &EventFilter,
+    after: Option<&Position>,
+    limit: usize,
+) -> Result<ListPart, StoreError> {
+    if sources.around.elsewhere.is_empty() {
+        return Ok(ListPart::default());
+    }
+    let notes = sources.store.queued(MOST_TRACKED).await?.into_iter();
+    let notes = notes.map(|(key, note)| (key, TrackedEvent::of_note(note)));
+    let wanted = notes.filter(|(key, noted)| is_elsewhere(sources, key) && filter.matches_tracked((key, noted), after));
+    let most = (READ * MOST_READ).max(limit + 1);
+    let newest = newest_of(wanted.collect(), most);
+    let mut part = ListPart { listed: Vec::new(), until: newest.get(most - 1).map(|last| last.position.clone()) };
+    for listed in newest {
+        let record = sources.store.record(&listed.position.key()).await?;
+        // An unfinished record is listed by itself.
+        let is_over = listed.tracked.as_ref().is_some_and(|noted| is_outdated(noted, record.as_ref()));
+        if !is_over && record.as_ref().is_none_or(|record| record.outcome().is_some()) {
+            part.listed.push(Listed { record, ..listed });
+        }
+        if part.listed.len() > limit {
+            part.until = None;
+            break;
+        }
+    }
+    Ok(part)
+}
+
+fn is_elsewhere(sources: &EventSources<'_>, key: &EventKey) -> bool {
+    sources.around.elsewhere.contains_key(key.organization_id.as_str())
+}
+
+fn place(key: &EventKey, tracked: &TrackedEvent) -> Position {
+    Position::new(listed_at(tracked), key)
+}
+
+/// Returns the newest of these events, newest first.
+fn newest_of(found: Vec<(EventKey, TrackedEvent)>, most: usize) -> Vec<Listed> {
     let mut listed: Vec<Listed> = found
         .into_iter()
         .map(|(key, tracked)| Listed { position: place(&key, &tracked), record: None, tracked: Some(tracked) })
         .collect();
     let newest_first = |one: &Listed, other: &Listed| other.position.cmp(&one.position);
-    // One more than the page shows that there are more. Of a hundred thousand few are sorted.
-    if listed.len() > limit + 1 {
-        listed.select_nth_unstable_by(limit, newest_first);
-        listed.truncate(limit + 1);
+    // Of a hundred thousand few are sorted.
+    if listed.len() > most {
+        listed.select_nth_unstable_by(most - 1, newest_first);
+        listed.truncate(most);
     }
     listed.sort_unstable_by(newest_first);
-    ListPart { listed, until: None }
+    listed
 }
 
 async fn unfinished(
@@ -237,6 +282,13 @@ impl EventFilter {
                 .is_none_or(|wanted| answer.organization_id.as_deref() == Some(wanted.as_str()))
             && self.session.as_ref().is_none_or(|wanted| answer.session_id.as_deref() == Some(wanted.as_str()))
             && answer.since.is_none_or(|since| self.matches_time(since))
+    }
+
+    fn matches_tracked(&self, (key, tracked): (&EventKey, &TrackedEvent), after: Option<&Position>) -> bool {
+        self.organization.as_ref().is_none_or(|wanted| *wanted == key.organization_id)
+            && self.session.as_ref().is_none_or(|wanted| *wanted == tracked.session_id)
+            && self.matches_time(listed_at(tracked))
+            && after.is_none_or(|after| place(key, tracked) < *after)
     }
 
     fn matches_time(&self, at: Timestamp) -> bool {

@@ -11,7 +11,7 @@ use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::scan::is_id;
 use handoffd_engine::ports::store::{OutcomeFilter, Store, StoreError, StoredEvent};
 use handoffd_engine::worker::{EventStage, EventTracker, MOST_TRACKED, TrackedEvent};
-use handoffd_engine::workflow::Record;
+use handoffd_engine::workflow::{Phase, Record};
 use uuid::Uuid;
 
 use super::answer::{EventAnswer, EventState, Surroundings};
@@ -89,7 +89,7 @@ pub async fn find(sources: &EventSources<'_>, id: &str) -> Result<Found, SearchE
 
 async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, SearchError> {
     let mut found = Found::default();
-    let known = known(sources, id, &mut found.incomplete).await?;
+    let (known, notes) = known(sources, id, &mut found.incomplete).await?;
     found.events = answers(known, &sources.around);
     if found.events.is_empty() {
         match sources.letters.search(id, MOST).await {
@@ -102,7 +102,7 @@ async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, Se
             }
             Err(problem) => found.incomplete.push(format!("the dead letters could not be searched: {problem}")),
         }
-        found.incomplete.extend(unknown_events(sources));
+        found.incomplete.extend(unknown_events(sources, notes));
     }
     if sources.tracker.is_none() && found.events.iter().any(|event| event.answer.state == EventState::Dead) {
         found
@@ -116,17 +116,23 @@ async fn find_as_given(sources: &EventSources<'_>, id: &str) -> Result<Found, Se
     Ok(found)
 }
 
-/// Searches worker and store. The dead letters are searched outside the line, for they wait for the broker.
-async fn known(sources: &EventSources<'_>, id: &str, incomplete: &mut Vec<String>) -> Result<Known, SearchError> {
+/// Searches worker and store. Returns with what is known the number of all notes, if they were read. The dead letters are
+/// searched outside the line, for they wait for the broker.
+async fn known(
+    sources: &EventSources<'_>,
+    id: &str,
+    incomplete: &mut Vec<String>,
+) -> Result<(Known, u64), SearchError> {
     let _place = sources.line.enter().await?;
     let mut known = exactly(sources, id).await?;
     if known.is_empty() && id.chars().count() >= SHORTEST {
         known = by_beginning(sources, id, incomplete).await?;
     }
-    if known.is_empty() {
-        noted(&mut known, sources, id).await?;
+    let mut notes = 0;
+    if known.is_empty() || may_wait_elsewhere(&known, sources) {
+        notes = noted(&mut known, sources, id).await?;
     }
-    Ok(known)
+    Ok((known, notes))
 }
 
 async fn exactly(sources: &EventSources<'_>, id: &str) -> Result<Known, StoreError> {
@@ -187,16 +193,30 @@ async fn track(
     Ok(())
 }
 
-/// Adds queued events that the store has notes of: those of other workers, or while none runs.
-async fn noted(known: &mut Known, sources: &EventSources<'_>, id: &str) -> Result<(), StoreError> {
+/// Returns true if a dead letter may have been replayed, and wait for another worker.
+fn may_wait_elsewhere(known: &Known, sources: &EventSources<'_>) -> bool {
+    let elsewhere = &sources.around.elsewhere;
+    let is_dead = |record: &Record| matches!(record.phase, Phase::Dead(_));
+    known.iter().any(|(key, (record, tracked))| {
+        tracked.is_none()
+            && record.as_ref().is_some_and(is_dead)
+            && elsewhere.contains_key(key.organization_id.as_str())
+    })
+}
+
+/// Adds queued events that the store has notes of: those of other workers, or while none runs. Returns the number of all
+/// notes.
+async fn noted(known: &mut Known, sources: &EventSources<'_>, id: &str) -> Result<u64, StoreError> {
     let is_short = id.chars().count() < SHORTEST;
     let begins = |text: &str| text == id || (!is_short && text.to_lowercase().starts_with(&id.to_lowercase()));
-    for (key, note) in sources.store.queued(MOST_TRACKED).await? {
+    let notes = sources.store.queued(MOST_TRACKED).await?;
+    let count = notes.len() as u64;
+    for (key, note) in notes {
         if key.is_named(id) || begins(key.event_id.as_str()) || begins(note.session_id.as_str()) {
-            known.insert(key, (None, Some(TrackedEvent::of_note(note))));
+            known.entry(key).or_default().1.get_or_insert_with(|| TrackedEvent::of_note(note));
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn add(known: &mut Known, StoredEvent { key, record }: StoredEvent) {
@@ -214,14 +234,14 @@ fn answers(known: Known, around: &Surroundings<'_>) -> Vec<FoundEvent> {
 }
 
 /// Returns the reason why an event may wait without being known by its id, if there is one.
-fn unknown_events(sources: &EventSources<'_>) -> Option<String> {
+fn unknown_events(sources: &EventSources<'_>, notes: u64) -> Option<String> {
     let Some(tracker) = sources.tracker else {
         return Some(
             "no worker answers, so events that wait in the inbox or in organizations' queues are not known by id"
                 .to_owned(),
         );
     };
-    let queued = tracker.count(|tracked| tracked.stage == EventStage::Queued);
+    let queued = tracker.count(|tracked| tracked.stage == EventStage::Queued).max(notes);
     (sources.waiting > queued).then(|| {
         format!(
             "{} events wait in organizations' queues that are not known by id, because they were moved there before this \

@@ -16,6 +16,8 @@ use super::*;
 use crate::admin::search_line::SearchLine;
 use crate::organizations::OrganizationState;
 
+mod elsewhere;
+
 fn at(minute: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + 60 * minute).unwrap()
 }

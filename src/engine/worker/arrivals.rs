@@ -83,12 +83,24 @@ impl OrganizationArrivals {
         }
     }
 
-    /// Records that a message was in a retry queue when the store was read. It may be in flight by now.
+    /// Records that a message was in a retry queue when the store was read. It may be in flight by now, or over.
     pub(super) fn recall(&mut self, message: RetriedMessage, until: Timestamp) {
         let of_it = (message.first_seen, 0)..=(message.first_seen, u64::MAX);
         if self.held.range(of_it).next().is_none() {
             self.retry(message, until);
         }
+    }
+
+    /// Records that a message is in no retry queue any more.
+    pub(super) fn returned(&mut self, message: &RetriedMessage) {
+        self.retried.remove(message);
+    }
+
+    /// Forgets the events in queues, which another worker takes from now on: nothing would ever correct these.
+    pub(super) fn forget_queued(&mut self) {
+        self.retried.clear();
+        self.waiting.clear();
+        self.early.clear();
     }
 
     /// Records that an event was moved to the organization's queue.

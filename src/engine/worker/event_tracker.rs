@@ -53,6 +53,8 @@ pub struct TrackedEvent {
     since: CompactTime,
     /// True if the store has a note that it is queued.
     is_noted: bool,
+    /// True if its delivery was lost while it was in progress, and it is to be received again.
+    is_interrupted: bool,
 }
 
 /// Stage of an unfinished event.
@@ -71,6 +73,15 @@ pub enum EventStage {
         /// End of the wait.
         until: CompactTime,
     },
+}
+
+/// Notes of events that wait.
+#[derive(PartialEq, Eq, Default, Debug)]
+pub(super) struct EventNotes {
+    /// Those of this worker's organizations.
+    pub(super) own: Vec<(EventKey, QueuedNote)>,
+    /// Those that other workers process. The tracker has forgotten them.
+    pub(super) elsewhere: Vec<(EventKey, QueuedNote)>,
 }
 
 impl EventTracker {
@@ -123,6 +134,19 @@ impl EventTracker {
         tracked.clone()
     }
 
+    /// Records that the delivery of an event was lost to this worker, which may receive it again.
+    pub(super) fn interrupt(&self, key: &EventKey) {
+        if let Some(tracked) = self.shard(key).events.get_mut(key) {
+            tracked.is_interrupted = true;
+        }
+    }
+
+    /// Returns true if the last delivery of an event was lost to this worker, once.
+    pub(super) fn take_interrupted(&self, key: &EventKey) -> bool {
+        let mut shard = self.shard(key);
+        shard.events.get_mut(key).is_some_and(|tracked| std::mem::take(&mut tracked.is_interrupted))
+    }
+
     /// Records another stage of a tracked event.
     pub(super) fn enters(&self, key: &EventKey, stage: EventStage, now: Timestamp) {
         let mut shard = self.shard(key);
@@ -138,9 +162,19 @@ impl EventTracker {
         self.retried.contains(organization, session)
     }
 
-    /// Forgets the retried handoffs of an organization that another worker takes, for it may finish them.
-    pub(super) fn forget_retried(&self, organization: &OrganizationId) {
+    /// Forgets what waits of an organization that another worker takes: that one finishes it, and nothing would remove it
+    /// here. What has no note yet gets one first.
+    pub(super) fn give_back(&self, organization: &OrganizationId) {
         self.retried.forget(organization);
+        for shard in &self.shards {
+            let mut shard = lock(shard);
+            let Shard { events, recent } = &mut *shard;
+            let is_given = |key: &EventKey, it: &TrackedEvent| key.organization_id == *organization && it.waits();
+            let unnoted = events.iter().filter(|(key, it)| is_given(key, it) && !it.is_noted);
+            recent.extend(unnoted.map(|(key, _)| (Instant::now(), key.clone())));
+            events.retain(|key, tracked| !(is_given(key, tracked) && tracked.is_noted));
+        }
+        self.queued.notify_one();
     }
 
     /// Forgets an event that is over. Returns true if the store was given a note of it.
@@ -151,9 +185,14 @@ impl EventTracker {
     }
 
     /// Returns notes of the events that have been queued for this long and have none, at most so many for each shard,
-    /// and counts them as noted.
-    pub(super) fn notes(&self, queued_for: Duration, most: usize) -> Vec<(EventKey, QueuedNote)> {
-        let (mut notes, now) = (Vec::new(), Instant::now());
+    /// and counts them as noted. Forgets those of organizations elsewhere: their ends are not seen here.
+    pub(super) fn notes(
+        &self,
+        queued_for: Duration,
+        most: usize,
+        is_elsewhere: impl Fn(&OrganizationId) -> bool,
+    ) -> EventNotes {
+        let (mut notes, now) = (EventNotes::default(), Instant::now());
         for shard in &self.shards {
             let mut shard = lock(shard);
             let Shard { events, recent } = &mut *shard;
@@ -161,9 +200,13 @@ impl EventTracker {
             while room > 0 && recent.front().is_some_and(|(since, _)| now.duration_since(*since) >= queued_for) {
                 let Some((_, key)) = recent.pop_front() else { break };
                 let Some(tracked) = events.get_mut(&key) else { continue };
-                if tracked.stage == EventStage::Queued && !tracked.is_noted {
+                if tracked.waits() && is_elsewhere(&key.organization_id) {
+                    notes.elsewhere.push((key.clone(), tracked.note()));
+                    events.remove(&key);
+                    room -= 1;
+                } else if tracked.stage == EventStage::Queued && !tracked.is_noted {
                     tracked.is_noted = true;
-                    notes.push((key, tracked.note()));
+                    notes.own.push((key, tracked.note()));
                     room -= 1;
                 }
             }
@@ -226,7 +269,16 @@ impl TrackedEvent {
     fn new(event: &Event, received: Option<Timestamp>, stage: EventStage, since: Timestamp) -> Self {
         let session_id = event.session_id().clone();
         let (received, since) = (received.map(CompactTime::from), since.into());
-        Self { kind: event.kind(), session_id, received, moved: None, stage, since, is_noted: false }
+        Self {
+            kind: event.kind(),
+            session_id,
+            received,
+            moved: None,
+            stage,
+            since,
+            is_noted: false,
+            is_interrupted: false,
+        }
     }
 
     /// Returns the event that a note in the store describes.
@@ -234,7 +286,16 @@ impl TrackedEvent {
         let QueuedNote { kind, session_id, received, moved } = note;
         let (received, moved) = (received.into(), moved.map(CompactTime::from));
         let since = moved.unwrap_or(received);
-        Self { kind, session_id, received: Some(received), moved, stage: EventStage::Queued, since, is_noted: true }
+        Self {
+            kind,
+            session_id,
+            received: Some(received),
+            moved,
+            stage: EventStage::Queued,
+            since,
+            is_noted: true,
+            is_interrupted: false,
+        }
     }
 
     /// Returns the time at which the router received it; `None` if it was in its organization's queue before this
@@ -262,6 +323,10 @@ impl TrackedEvent {
         }
     }
 
+    fn waits(&self) -> bool {
+        matches!(self.stage, EventStage::Queued | EventStage::Retrying { .. })
+    }
+
     fn enter(&mut self, stage: EventStage, now: Timestamp) {
         if self.stage != stage {
             (self.stage, self.since) = (stage, now.into());
@@ -274,125 +339,4 @@ fn lock<T>(shard: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::event::samples::handoff;
-    use crate::workflow::samples::at;
-
-    const NINE: &str = "2026-11-22T09:00:00Z";
-    const TEN: &str = "2026-11-22T10:00:00Z";
-    const NOON: &str = "2026-11-22T12:00:00Z";
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    fn named(id: &str) -> Event {
-        let mut event = handoff(|_| {});
-        event.key.event_id = id.into();
-        event
-    }
-
-    #[test]
-    fn an_event_is_known_from_the_router_to_its_end() {
-        let (tracker, event) = (EventTracker::default(), named("evt_1"));
-        tracker.routed(&event, at(NINE));
-        let queued = tracker.get(&event.key).expect("a queued event");
-        assert_eq!((queued.stage, queued.since(), queued.received()), (EventStage::Queued, at(NINE), Some(at(NINE))));
-        tracker.moved(&event.key, at(TEN));
-        let begun = tracker.begins(&event, at(NOON));
-        assert_eq!((begun.stage, begun.since()), (EventStage::InProgress, at(NOON)));
-        assert_eq!((begun.received(), begun.moved()), (Some(at(NINE)), Some(at(TEN))));
-        tracker.ends(&event.key);
-        assert_eq!(tracker.get(&event.key), None);
-        tracker.moved(&event.key, at(NOON));
-        assert_eq!(tracker.get(&event.key), None, "a confirm that comes late brings nothing back");
-    }
-
-    #[test]
-    fn a_second_copy_changes_nothing_of_an_event_in_progress() {
-        let (tracker, event) = (EventTracker::default(), named("evt_1"));
-        tracker.begins(&event, at(NINE));
-        tracker.routed(&event, at(TEN));
-        assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::InProgress);
-        let retrying = EventStage::Retrying { reason: "transient", until: at(NOON).into() };
-        tracker.enters(&event.key, retrying, at(TEN));
-        tracker.enters(&event.key, retrying, at(NOON));
-        assert_eq!(tracker.get(&event.key).expect("an event").since(), at(TEN), "the same stage goes on");
-        tracker.routed(&event, at(NOON));
-        assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_an_event_that_waits_is_noted_and_only_once() {
-        let tracker = EventTracker::default();
-        let (waits, begins, comes_late) = (named("waits"), named("begins"), named("comes late"));
-        tracker.routed(&waits, at(NINE));
-        tracker.routed(&begins, at(NINE));
-        advance(HOUR).await;
-        tracker.routed(&comes_late, at(TEN));
-        tracker.begins(&begins, at(TEN));
-        let notes = tracker.notes(HOUR, 100);
-        assert!(notes.iter().map(|(key, _)| key).eq([&waits.key]));
-        assert_eq!(tracker.notes(HOUR, 100), []);
-        assert!(tracker.ends(&waits.key) && !tracker.ends(&begins.key));
-        let restored = EventTracker::default();
-        restored.restore(notes);
-        let known = restored.get(&waits.key).expect("an event");
-        assert_eq!((known.stage, known.since(), known.received()), (EventStage::Queued, at(NINE), Some(at(NINE))));
-        assert_eq!(restored.notes(Duration::ZERO, 100), [], "the store has it");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_event_that_waits_is_noted_although_the_clock_was_set_back() {
-        let tracker = EventTracker::default();
-        for n in 0..SHARDS * 10 {
-            tracker.routed(&named(&format!("before {n}")), at(NOON));
-        }
-        for n in 0..SHARDS * 10 {
-            tracker.routed(&named(&format!("after {n}")), at(NINE));
-        }
-        advance(HOUR).await;
-        assert_eq!(tracker.notes(HOUR, 1_000).len(), SHARDS * 20);
-    }
-
-    #[test]
-    fn the_number_of_queued_events_is_bounded_and_those_in_progress_are_always_known() {
-        let tracker = EventTracker::default();
-        for n in 0..MOST_TRACKED + 5_000 {
-            tracker.routed(&named(&n.to_string()), at(NINE));
-        }
-        assert!(tracker.select(|_, _| true).len() <= MOST_TRACKED);
-        let late = named("late");
-        tracker.begins(&late, at(TEN));
-        assert!(tracker.get(&late.key).is_some());
-        assert_eq!(tracker.select(|_, tracked| tracked.stage == EventStage::InProgress).len(), 1);
-    }
-
-    /// Prints the cost of an event that is carried at once, and of noting one that waits, for the decision record.
-    #[test]
-    #[ignore = "a measurement: cargo test --release -p handoffd-engine --lib cost_of_tracking -- --ignored --nocapture"]
-    fn cost_of_tracking() {
-        let events: Vec<Event> = (0..100_000).map(|n| named(&format!("evt_{n:016}"))).collect();
-        let (tracker, nine) = (EventTracker::default(), at(NINE));
-        let per_event = |started: std::time::Instant| started.elapsed() / 100_000;
-        let started = std::time::Instant::now();
-        for event in &events {
-            tracker.routed(event, nine);
-            tracker.moved(&event.key, nine);
-            tracker.begins(event, nine);
-            tracker.ends(&event.key);
-        }
-        let carried = per_event(started);
-        tracker.notes(Duration::ZERO, MOST_TRACKED);
-        for event in &events {
-            tracker.routed(event, nine);
-        }
-        let started = std::time::Instant::now();
-        let notes = tracker.notes(Duration::ZERO, MOST_TRACKED);
-        let per_note = per_event(started);
-        let started = std::time::Instant::now();
-        let found = tracker.select(|_, tracked| tracked.session_id.as_str() == "nobody").len();
-        let searched = started.elapsed();
-        println!("carried {carried:?}, {} noted {per_note:?}, searched {searched:?} ({found})", notes.len());
-    }
-}
+mod tests;

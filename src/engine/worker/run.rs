@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::arrivals::OrganizationArrivals;
 use super::core::Worker;
 use super::organization_consumer::OrganizationConsumer;
 use crate::event::OrganizationId;
@@ -62,7 +63,7 @@ impl Consumers {
                 organizations.into_iter().filter(|organization| self.start(organization.clone())).collect();
             if !started.is_empty() {
                 let worker = self.worker.clone();
-                tokio::spawn(async move { worker.recall_retried(|organization| started.contains(organization)).await });
+                tokio::spawn(async move { worker.recall(&started).await });
             }
             tokio::select! {
                 biased;
@@ -114,7 +115,8 @@ impl Consumers {
         // A consumer that panicked has no name; its organization stays with this worker until the worker ends.
         let Some(organization) = organization else { return };
         if let Some((OwnershipState::Term(claim), _)) = self.running.remove(&organization) {
-            self.worker.tracker.forget_retried(&claim.organization);
+            self.worker.tracker.give_back(&claim.organization);
+            self.worker.pending.arrivals(&claim.organization, OrganizationArrivals::forget_queued);
             self.worker.fleet.released(&claim);
         }
     }

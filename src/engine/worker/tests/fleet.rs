@@ -11,10 +11,13 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::rig::{Mood, Rig, handoff, rig_in};
-use crate::event::{Envelope, OrganizationId};
+use crate::event::{Envelope, Event, EventKey, OrganizationId};
 use crate::ports::bus::Delivery;
 use crate::ports::bus::samples::{EndSlot, MessageEnd, QueuedMessage};
 use crate::ports::fleet::{Claim, Fleet, FleetStatus, OwnershipState};
+use crate::ports::store::{Change, Store};
+use crate::worker::EventAges;
+use crate::workflow::{Phase, samples};
 
 /// Fleet whose decisions a test makes.
 struct FakeFleet {
@@ -185,7 +188,37 @@ async fn a_pause_ends_when_the_organization_is_given_back() {
     sleep(Duration::from_secs(1)).await;
     assert!(matches!(*settled[0].lock().unwrap(), Some(MessageEnd::Later { .. })));
     assert_eq!(fleet.released(), [1]);
+    // Another worker receives it from the retry queue, and finishes it.
+    assert_eq!(rig.worker.event_ages(&"org_acme".into()), EventAges::default());
+    assert_eq!(rig.worker.tracker.select(|key, _| key.event_id.as_str() == "evt_1").len(), 1, "it has no note yet");
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(rig.worker.tracker.select(|_, _| true), []);
     running.abort();
+}
+
+/// The owner begins what this worker moves, and this worker does not see its end.
+#[tokio::test(start_paused = true)]
+async fn an_event_of_another_workers_organization_is_forgotten_once_it_is_noted() {
+    let (_, rig) = fleet();
+    let (_inbox, _settled) = rig.broker.begin(Vec::new());
+    let running = tokio::spawn(rig.worker.clone().run());
+    sleep(Duration::from_secs(1)).await;
+    for event in ["evt_waits", "evt_begun"] {
+        rig.worker.tracker.routed(&decoded(event), rig.worker.now());
+    }
+    let begun = samples::record(Phase::InHand);
+    rig.store.kept.persist(vec![Change::Record(decoded("evt_begun").key, Box::new(begun))]).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(rig.worker.tracker.select(|_, _| true), []);
+    let noted = rig.store.kept.queued(9).await.unwrap();
+    assert_eq!(noted.iter().map(|(key, _)| key.event_id.as_str()).collect::<Vec<_>>(), ["evt_waits"]);
+    running.abort();
+}
+
+fn decoded(event: &str) -> Event {
+    let mut decoded = crate::event::samples::handoff(|_| {});
+    decoded.key = EventKey { organization_id: "org_acme".into(), event_id: event.into() };
+    decoded
 }
 
 #[tokio::test(start_paused = true)]
