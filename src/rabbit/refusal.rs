@@ -88,12 +88,14 @@ pub(super) fn argument_at_broker(text: &str) -> Option<(String, Option<AMQPValue
     if !argument.starts_with("x-") || current.trim() == "none" {
         return argument.starts_with("x-").then_some((argument, None));
     }
+    // If both sides have a value, the broker writes no type: `received '' but current is 'elsewhere'` (3.10.8).
     let mut parts = current.split('\'');
-    let (value, kind) = (parts.nth(1)?, parts.nth(1)?);
+    let (value, kind) = (parts.nth(1)?, parts.nth(1));
+    let text = || AMQPValue::LongString(value.into());
     let value = match kind {
-        "longstr" => AMQPValue::LongString(value.into()),
-        "bool" => AMQPValue::Boolean(value == "true"),
-        _ => AMQPValue::LongLongInt(value.parse().ok()?),
+        Some("longstr") => text(),
+        Some("bool") => AMQPValue::Boolean(value == "true"),
+        _ => value.parse().map_or_else(|_| text(), AMQPValue::LongLongInt),
     };
     Some((argument, Some(value)))
 }
@@ -200,6 +202,8 @@ mod tests {
         assert_eq!(at_broker(0), Some(("x-delivery-limit".to_owned(), None)));
         assert_eq!(at_broker(1), Some(("x-message-ttl".to_owned(), Some(AMQPValue::LongLongInt(7000)))));
         assert_eq!(at_broker(3), None, "a property");
+        let both = "inequivalent arg 'x-a' for queue 'q' in vhost '/': received '' but current is 'elsewhere'";
+        assert_eq!(argument_at_broker(both), Some(("x-a".to_owned(), Some(AMQPValue::LongString("elsewhere".into())))));
         assert_eq!(differs("NOT_FOUND - no queue 'x' in vhost '/'"), None);
     }
 }

@@ -74,28 +74,37 @@ async fn a_queue_that_has_refused_is_published_to_again_once_it_accepts() {
     rig.bus.close().await;
 }
 
-async fn shows(rig: &Rig, is_refusing: bool, organization: Option<&str>, name: &str) {
-    let api = Api::of(rig);
+/// Returns true if the status names a destination that refuses messages, and the worker is degraded for it.
+async fn is_named(rig: &Rig, organization: Option<&str>, name: &str) -> bool {
+    let status = Api::of(rig).get("/api/v1/status").await;
     let cause = format!("refuses messages for {}`{name}`", if organization.is_some() { "its queue " } else { "" });
-    let is_it = |reason: &&Value| {
+    let is_it = |reason: &Value| {
         reason["organization_id"].as_str() == organization && reason["cause"].as_str().unwrap().contains(&cause)
     };
-    eventually(&format!("{is_refusing}: {cause}"), async || {
-        let status = api.get("/api/v1/status").await;
-        let found = status["reasons"].as_array().unwrap().iter().find(is_it);
-        found.is_some() == is_refusing && (!is_refusing || status["verdict"] == "degraded")
-    })
-    .await;
+    status["reasons"].as_array().unwrap().iter().any(is_it) && status["verdict"] == "degraded"
 }
 
-/// Makes one destination refuse what an event needs of it, and accept it again.
-async fn refuses(rig: &Rig, broker: &Broker, (queue, name): (&str, &str), organization: Option<&str>, event: &Event) {
+/// Makes a queue refuse what events need of it until that is named, then lets it accept messages again. Returns the
+/// events. The broker applies a policy some time after it was set.
+async fn refuses(
+    (rig, broker): (&Rig, &Broker),
+    (queue, name): (&str, &str),
+    organization: Option<&str>,
+    event: impl Fn() -> Event,
+) -> Vec<Event> {
     limit(broker, queue, 0);
-    rig.bus.publish(event).await;
-    shows(rig, true, organization, name).await;
+    let mut events = Vec::new();
+    eventually(&format!("refusals of {name}"), async || {
+        events.push(event());
+        rig.bus.publish(&events[events.len() - 1]).await;
+        sleep(Duration::from_secs(1)).await;
+        is_named(rig, organization, name).await
+    })
+    .await;
     assert_eq!(rig.worker().unready().await, Vec::<String>::new(), "events wait on the ladder");
     lift(broker);
-    shows(rig, false, organization, name).await;
+    eventually(&format!("messages accepted by {name}"), async || !is_named(rig, organization, name).await).await;
+    events
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,21 +114,20 @@ async fn a_destination_that_refuses_is_named_until_it_accepts() {
     let client = Client::connect(broker.url()).await;
     let [_, exchange] = rig.files.exchanges();
     bind_outcomes(&client, &exchange, "limited").await;
-    let event = handoff("web");
-    refuses(&rig, &broker, ("limited", &exchange), None, &event).await;
-    rig.bus.outcome(event.id()).await;
+    let at = (&rig, &broker);
+    let web = || handoff("web");
+    rig.bus.outcomes_of(&refuses(at, ("limited", &exchange), None, web).await).await;
 
-    let (event, queue) = (handoff("web"), rig.files.organization_queue(ORGANIZATION));
-    refuses(&rig, &broker, (&queue, &queue), Some(ORGANIZATION), &event).await;
-    rig.bus.outcome(event.id()).await;
+    let queue = rig.files.organization_queue(ORGANIZATION);
+    rig.bus.outcomes_of(&refuses(at, (&queue, &queue), Some(ORGANIZATION), web).await).await;
 
     let queue = rig.files.dead_letter_queue();
-    refuses(&rig, &broker, (&queue, &queue), None, &handoff("web").without("/data/session_id")).await;
+    refuses(at, (&queue, &queue), None, || web().without("/data/session_id")).await;
     rig.bus.dead_letter().await;
 
     rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
-    let (event, queue) = (handoff("email"), rig.retry_queue("200ms"));
-    refuses(&rig, &broker, (&queue, &queue), None, &event).await;
+    let queue = rig.retry_queue("200ms");
+    let events = refuses(at, (&queue, &queue), None, || handoff("email")).await;
     rig.crm.environment().clear_faults();
-    rig.bus.outcome(event.id()).await;
+    rig.bus.outcomes_of(&events).await;
 }

@@ -206,7 +206,7 @@ impl DeclareSession {
             table.remove(argument.as_str());
             table.extend(value.map(|value| (argument.into(), value)));
             let NoAnswer::Refused(next) = self.ask_for(name, table.clone().into()).await.err()? else { return None };
-            text = refusal::said(&next)?.1.to_owned();
+            refusal::said(&next)?.1.clone_into(&mut text);
         }
         None
     }
