@@ -207,11 +207,9 @@ fn next_to_close(resolution: &Resolution, memory: &Memory, progress: &Progress) 
     });
     open.or_else(|| {
         let named = resolution.incident_id.filter(|id| !done(id))?;
-        let known = memory.session.iter().any(|entry| match &entry.state {
-            SessionState::ClosedByMeta { .. } | SessionState::Dead => false,
-            _ => true,
-        });
-        (!known).then_some(named)
+        let is_of_no_handoff =
+            |state: &SessionState| matches!(state, SessionState::ClosedByMeta { .. } | SessionState::Dead);
+        memory.session.iter().all(|entry| is_of_no_handoff(&entry.state)).then_some(named)
     })
 }
 

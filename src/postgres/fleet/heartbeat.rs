@@ -243,8 +243,8 @@ impl Heartbeat {
             let (mut state, now) = (self.fleet.lock(), Instant::now());
             let is_cut_off = !self.host.reaches_broker() && state.view.another_receives(me);
             let gives_up = self.cut_off.look(is_cut_off, now);
-            let mover = MoverState { id: me, is_established: state.lease.is_established(now), gives_up };
-            let moves = assignment::moves(&state.view, mover, |id| state.holdings.get(id).is_some());
+            let this = MoverState { id: me, is_established: state.lease.is_established(now), gives_up };
+            let moves = assignment::moves(&state.view, this, |id| state.holdings.get(id).is_some());
             state.awaited.retain(|id, _| moves.take.iter().any(|free| free.organization == *id));
             (moves, gives_up)
         };
