@@ -171,7 +171,9 @@ async fn a_classic_queue_is_reported_by_its_type() {
         bus.close().await;
     }
     let options = options(url);
-    let table = changed(&options, "x-dead-letter-exchange", None);
+    let mut table = FieldTable::default();
+    table.insert("x-queue-type".into(), text("quorum"));
+    table.insert("x-delivery-limit".into(), AMQPValue::LongInt(20));
     client.channel().queue_declare(options.queue.as_str().into(), durable(), table).await.unwrap();
     let bus = connect(&options);
     let error = wait_until_connected(&bus).await.unwrap_err().to_string();
