@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::rabbit::{Rig as BusRig, announcement, options};
 use crate::support::broker::{Broker, Client, eventually};
-use crate::support::event::{Event, ORGANIZATION, handoff};
+use crate::support::event::{Event, handoff};
 use crate::support::interface::Api;
 use crate::support::rig::{Rig, rig_on};
 
@@ -114,20 +114,6 @@ async fn a_destination_that_refuses_is_named_until_it_accepts() {
     let client = Client::connect(broker.url()).await;
     let [_, exchange] = rig.files.exchanges();
     bind_outcomes(&client, &exchange, "limited").await;
-    let at = (&rig, &broker);
-    let web = || handoff("web");
-    rig.bus.outcomes_of(&refuses(at, ("limited", &exchange), None, web).await).await;
-
-    let queue = rig.files.organization_queue(ORGANIZATION);
-    rig.bus.outcomes_of(&refuses(at, (&queue, &queue), Some(ORGANIZATION), web).await).await;
-
-    let queue = rig.files.dead_letter_queue();
-    refuses(at, (&queue, &queue), None, || web().without("/data/session_id")).await;
-    rig.bus.dead_letter().await;
-
-    rig.crm.fault(&json!({ "operation": "incidents.create", "times": null, "fault": { "status": 503 } }));
-    let queue = rig.retry_queue("200ms");
-    let events = refuses(at, (&queue, &queue), None, || handoff("email")).await;
-    rig.crm.environment().clear_faults();
+    let events = refuses((&rig, &broker), ("limited", &exchange), None, || handoff("web")).await;
     rig.bus.outcomes_of(&events).await;
 }
