@@ -7,6 +7,7 @@ mod assertions;
 mod privilege;
 mod refusal;
 mod table;
+mod words;
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait accepted from `Retry-After`. Dataverse's own windows are 300 s, so one of days is an error.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Advice for an environment without a table for live work items.
-pub(super) const NO_CHATS: &str = table::NO_CHATS;
+pub(super) const NO_CHATS: &str = words::NO_CHATS;
 
 /// Classification of an answer.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -7,6 +7,7 @@ use handoffd_engine::workflow::StepName;
 
 use super::assertions;
 use super::refusal::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE};
+use super::words::{CRASHED, NO_CASES, NO_CHATS, PLUGIN_CRASHED, PLUGIN_REFUSED, REFUSED_BY_PLUGIN, ROW};
 
 /// Properties of a failed answer that the table matches on.
 pub(super) struct SeenAnswer<'a> {
@@ -292,8 +293,8 @@ pub(super) const ROWS: &[ClassifyRow] = &[
     code(&["0x8004a104"], Hold, Words("The environment is disabled. Enable it in the Power Platform admin center.")),
     row(Of::Only(StepName::PostLiveWorkItem), ANY, In(NO_TABLE), MessagePattern::Any, Hold, Words(NO_CHATS)),
     row(Of::Only(StepName::PostLiveWorkItem), &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CHATS)),
-    code(NO_TABLE, Hold, NO_CASES),
-    row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, NO_CASES),
+    code(NO_TABLE, Hold, Words(NO_CASES)),
+    row(Of::Any, &[404..=404], Code::Any, Says(&[NO_SEGMENT]), Hold, Words(NO_CASES)),
     row(
         Of::Any,
         &[404..=404],
@@ -389,23 +390,6 @@ pub(super) const ROWS: &[ClassifyRow] = &[
     status(&[403..=403], Retry, Words("If this persists, check the environment's IP firewall and proxies in between.")),
     status(ANY, Retry, Advice::None),
 ];
-
-/// Code for the refusal by a plug-in.
-const PLUGIN_REFUSED: &[&str] = &["0x80040265"];
-const REFUSED_BY_PLUGIN: &str =
-    "A plug-in of the environment refused the record. Check the plug-in's trace log, then replay.";
-/// Codes for the crash of a plug-in.
-const PLUGIN_CRASHED: &[&str] = &["0x8004418d", "0x80040224"];
-const CRASHED: &str = "A plug-in of the environment crashed. Check the plug-in's trace log.";
-const ROW: &str = "The application user or the owner has no access to a row that the record names. Widen its role's \
-                   access level to that business unit or correct the organization's file, then replay.";
-
-/// Advice for an environment without a table for live work items.
-pub(super) const NO_CHATS: &str = "The environment has no such table for live work items. Install Omnichannel, or set \
-                                   dynamics.live_work_item_entity_set to the name of its entity set.";
-const NO_CASES: Advice = Words(
-    "The environment has no such table. Install Dynamics 365 Customer Service in it, or correct environment_url.",
-);
 
 /// Statuses with which codes of an event's own failures come. The sources name few, and 403 and 412 have been seen.
 const OF_THE_EVENT: &[RangeInclusive<u16>] = &[400..=400, 403..=405, 409..=409, 412..=413, 422..=422];

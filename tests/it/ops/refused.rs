@@ -5,8 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::sleep;
 
 use super::rig::{FakeStore, Rig, problem};
+use crate::support::broker::eventually;
 
 /// Searches that search or wait.
 const SEARCHES: usize = 18;
@@ -46,10 +48,15 @@ async fn reports_of_commands_are_objects() {
 async fn more_searches_than_wait_in_line_are_refused_at_once() {
     let rig = Rig::with(FakeStore { hangs: true, ..FakeStore::default() }, None).await;
     let ask = |path| rig.client.get(rig.url(path)).header("accept", "text/html");
-    // One that is refused comes again.
-    let crowd = (0..SEARCHES).map(|_| async { while ask("/api/v1/outcomes").send().await.is_ok() {} });
+    // One that is refused comes again, soon enough to leave no room.
+    let again = Duration::from_millis(50);
+    let crowd = (0..SEARCHES).map(|_| async {
+        while ask("/api/v1/outcomes").send().await.is_ok() {
+            sleep(again).await
+        }
+    });
     let refused = async |path| {
-        let answer = ask(path).send().await.expect("an answer");
+        let answer = ask(path).timeout(Duration::from_secs(20)).send().await.expect(path);
         assert_eq!(
             (answer.status().as_u16(), &answer.headers()["retry-after"]),
             (503, &"5".parse().unwrap()),
@@ -60,7 +67,9 @@ async fn more_searches_than_wait_in_line_are_refused_at_once() {
     let beyond = async {
         // Until the crowd has arrived, a search waits itself.
         let soon = Duration::from_millis(500);
-        while ask("/api/v1/outcomes").timeout(soon).send().await.map_or(true, |answer| answer.status() != 503) {}
+        let is_full =
+            async || ask("/api/v1/outcomes").timeout(soon).send().await.is_ok_and(|answer| answer.status() == 503);
+        eventually("a full line", is_full).await;
         for path in ["/api/v1/why/x", "/api/v1/events", "/api/v1/outcomes?ticket_number=x"] {
             let detail = problem(refused(path).await, 503).await;
             assert_eq!(detail, "too many searches at once; try again in 5 s", "{path}");
@@ -69,8 +78,10 @@ async fn more_searches_than_wait_in_line_are_refused_at_once() {
             let page = refused(path).await.text().await.expect("a page");
             assert!(page.contains("Temporarily unavailable") && page.contains("too many searches at once"), "{page}");
         }
-        assert_eq!(rig.get("/").await.status(), 200, "the overview shows everything else");
-        assert_eq!(rig.get("/api/v1/outcomes/org/evt").await.status(), 404, "one record is no search");
+        for (path, status) in [("/", 200), ("/api/v1/outcomes/org/evt", 404)] {
+            let answer = ask(path).timeout(Duration::from_secs(20)).send().await.expect(path);
+            assert_eq!(answer.status(), status, "{path} is no search");
+        }
     };
     tokio::select! {
         _ = join_all(crowd) => panic!("the server has ended"),

@@ -131,31 +131,3 @@ fn the_number_of_queued_events_is_bounded_and_those_in_progress_are_always_known
     assert!(tracker.get(&late.key).is_some());
     assert_eq!(tracker.select(|_, tracked| tracked.stage == EventStage::InProgress).len(), 1);
 }
-
-/// Prints the cost of an event that is carried at once, and of noting one that waits, for the decision record.
-#[test]
-#[ignore = "a measurement: cargo test --release -p handoffd-engine --lib cost_of_tracking -- --ignored --nocapture"]
-fn cost_of_tracking() {
-    let events: Vec<Event> = (0..100_000).map(|n| named(&format!("evt_{n:016}"))).collect();
-    let (tracker, nine) = (EventTracker::default(), at(NINE));
-    let per_event = |started: std::time::Instant| started.elapsed() / 100_000;
-    let started = std::time::Instant::now();
-    for event in &events {
-        tracker.routed(event, nine);
-        tracker.moved(&event.key, nine);
-        tracker.begins(event, nine);
-        tracker.ends(&event.key);
-    }
-    let carried = per_event(started);
-    own_notes(&tracker, Duration::ZERO);
-    for event in &events {
-        tracker.routed(event, nine);
-    }
-    let started = std::time::Instant::now();
-    let notes = own_notes(&tracker, Duration::ZERO);
-    let per_note = per_event(started);
-    let started = std::time::Instant::now();
-    let found = tracker.select(|_, tracked| tracked.session_id.as_str() == "nobody").len();
-    let searched = started.elapsed();
-    println!("carried {carried:?}, {} noted {per_note:?}, searched {searched:?} ({found})", notes.len());
-}
