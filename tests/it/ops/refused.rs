@@ -52,7 +52,7 @@ async fn more_searches_than_wait_in_line_are_refused_at_once() {
     let again = Duration::from_millis(50);
     let crowd = (0..SEARCHES).map(|_| async {
         while ask("/api/v1/outcomes").send().await.is_ok() {
-            sleep(again).await
+            sleep(again).await;
         }
     });
     let refused = async |path| {
