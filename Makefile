@@ -14,8 +14,6 @@ export JEMALLOC_SYS_WITH_MALLOC_CONF
 
 CARGO = @command -v cargo >/dev/null || { echo "cargo not found; install Rust (rustup, or your system's package)"; exit 1; }; cargo
 
-DEMO = $(or $(CARGO_TARGET_DIR),target)/debug/demo
-
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-stop run release test fmt lint bench-build bench bench-profile fairness fleet flood hostile scale dead-letters simulate-seeds crash cluster compat soak long-waits crowds fuzz fuzz-api dist clean
 
@@ -24,13 +22,11 @@ help: ## lists these targets
 
 demo: ## runs the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves everything running; WORKERS=3 runs three on PostgreSQL and kills one
 	@echo "demo: building (takes some minutes the first time)"
-	@bash deploy/broker.sh ensure & \
-		cargo build -p handoffd -p dynamics-simulator -p handoffd-demo --bins; built=$$?; wait; exit $$built
-	@$(DEMO) $(if $(WORKERS),--workers $(WORKERS),$(if $(KEEP),--keep))
+	$(CARGO) build --bins --example demo
+	$(CARGO) run --quiet --example demo -- $(if $(WORKERS),--workers $(WORKERS),$(if $(KEEP),--keep))
 
 demo-stop: ## stops what `make demo KEEP=1` left running
-	$(CARGO) build --quiet -p handoffd -p dynamics-simulator -p handoffd-demo --bins
-	@$(DEMO) stop
+	$(CARGO) run --quiet --example demo -- stop
 
 run: ## runs the worker with config/handoffd.toml
 	$(CARGO) run --bin handoffd -- --config config/handoffd.toml run

@@ -30,7 +30,7 @@ main() {
   # With the benches, so that they are linted too.
   if runner "build and lints" cargo test --quiet --no-run --all-targets; then
     begin deployment bash deploy/check.sh all
-    begin demo "${CARGO_TARGET_DIR:-target}/debug/demo"
+    begin demo make --no-print-directory demo
     runner tests tests
     runner "doc tests" cargo test --quiet --doc
     runner demo result_of demo

@@ -20,7 +20,7 @@ mod stage;
 mod verify;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -45,13 +45,13 @@ const LIMIT: Duration = Duration::from_secs(180);
 async fn main() -> ExitCode {
     // Configuration, secrets, logs and stores are their owner's alone, also where they are kept.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
-    let project = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    let project = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into()));
     let argument = std::env::args().nth(1);
     let result = match argument.as_deref() {
-        None => demonstrate(project, Keep::Nothing).await,
-        Some("--keep") => demonstrate(project, Keep::Running).await,
-        Some("--workers") => fleet::demonstrate(project, std::env::args().nth(2)).await,
-        Some("stop") => kept::stop(project).await,
+        None => demonstrate(&project, Keep::Nothing).await,
+        Some("--keep") => demonstrate(&project, Keep::Running).await,
+        Some("--workers") => fleet::demonstrate(&project, std::env::args().nth(2)).await,
+        Some("stop") => kept::stop(&project).await,
         Some(other) => {
             Err(anyhow::anyhow!("unknown argument `{other}`; expected none, `--keep`, `--workers` or `stop`"))
         }

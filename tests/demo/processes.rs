@@ -115,7 +115,7 @@ impl Processes {
 /// that affect it, and in its own process group, so that only this process gets Ctrl-C.
 pub fn executable(name: &str) -> Result<Command> {
     let ours = std::env::current_exe()?;
-    let folder = ours.parent().context("an executable in a folder")?;
+    let folder = ours.parent().and_then(Path::parent).context("an executable in examples/")?;
     let path = folder.join(name);
     anyhow::ensure!(path.exists(), "{} is not built; run `make demo`", path.display());
     let mut command = Command::new(path);
