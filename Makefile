@@ -22,7 +22,8 @@ help: ## lists these targets
 
 demo: ## runs the worker with a broker and a simulated Dynamics 365; KEEP=1 leaves everything running; WORKERS=3 runs three on PostgreSQL and kills one
 	@echo "demo: building (takes some minutes the first time)"
-	$(CARGO) build --bins --example demo
+	$(CARGO) --version >/dev/null
+	@bash deploy/broker.sh ensure & cargo build --bins --example demo; built=$$?; wait; exit $$built
 	$(CARGO) run --quiet --example demo -- $(if $(WORKERS),--workers $(WORKERS),$(if $(KEEP),--keep))
 
 demo-stop: ## stops what `make demo KEEP=1` left running
