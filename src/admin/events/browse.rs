@@ -130,7 +130,7 @@ fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Posi
     let found = tracker.select(|key, tracked| {
         let is_running = matches!(tracked.stage, EventStage::InProgress);
         let state = if is_running { EventState::InProgress } else { EventState::Waiting };
-        // What waits elsewhere may be over: its note tells, and its record.
+        // Events that wait elsewhere may be over, which their notes and records tell.
         filter.state.is_none_or(|wanted| wanted == state)
             && (is_running || !is_elsewhere(sources, key))
             && filter.matches_tracked((key, tracked), after)

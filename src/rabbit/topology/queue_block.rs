@@ -25,7 +25,7 @@ pub struct QueueBlock {
 
 /// Trouble of an organization's queue.
 pub(super) enum QueueTrouble<'a> {
-    /// It is missing and may not be declared.
+    /// The queue is missing and may not be declared.
     Missing,
     /// The broker does not answer for it.
     Unanswered,

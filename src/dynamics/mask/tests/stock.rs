@@ -49,7 +49,7 @@ fn stock_messages_stay_readable_where_the_event_holds_no_texts() {
          System.InvalidOperationException",
         "The attribute _customerid_value of IncidentResolution is mandatory (IncidentState.Active, RowVersion, prvWriteIncident).",
     ];
-    // What a plug-in says of itself is no stock message.
+    // A plug-in's own words are no stock message.
     for message in MESSAGES.iter().filter(|message| !message.contains("Contoso")).chain(&others) {
         let expected = one_line(message).replace("it's 'a' field", "it's '***' field");
         assert_eq!(closing(message), expected);
