@@ -65,6 +65,11 @@ pub(super) fn is_own_word(word: &str) -> bool {
     is_own_word_of_letters(word) || is_short(word)
 }
 
+/// Returns true for a text whose words are all own ones by this rule.
+pub(super) fn is_own_phrase(text: &str, is_own: fn(&str) -> bool) -> bool {
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own)
+}
+
 /// Returns true for a listed word, and false for a number.
 pub(super) fn is_own_word_of_letters(word: &str) -> bool {
     is_listed(NAMES, word) || is_listed(WORDS, word)

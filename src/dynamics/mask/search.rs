@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::fold::{fold, has_words, is_dense, is_ideograph, is_invisible, is_unspaced, weight};
-use super::names::is_own_word;
+use super::names::{is_own_phrase, is_own_word};
 use super::reading::Reading;
 use super::texts::TextKind;
 
@@ -244,7 +244,6 @@ pub(super) fn to_words(text: &str, range: Range<usize>) -> Range<usize> {
 /// Returns true for what discloses something of a text: not for words of Dynamics only, such as "does not exist", nor for a word of
 /// a script without blanks.
 fn is_telling(text: &str) -> bool {
-    let is_own_phrase = || text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own_word);
     let is_word = || text.chars().all(is_unspaced) && text.chars().filter(|c| c.is_alphanumeric()).count() < UNSPACED;
-    !is_own_phrase() && !is_word()
+    !is_own_phrase(text, is_own_word) && !is_word()
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::fold::fold;
-use super::names::is_own_word_of_letters;
+use super::names::{is_own_phrase, is_own_word_of_letters};
 use super::reading::Reading;
 use super::search::{joined, to_words};
 
@@ -36,11 +36,10 @@ fn shared(text: &str, known: &HashSet<[char; PART]>) -> Vec<Range<usize>> {
     let letters = letters(text);
     let hits = windows(&letters).into_iter().enumerate().filter(|(_, window)| known.contains(window));
     let ranges = joined(hits.map(|(at, _)| letters[at].1.start..letters[at + PART - 1].1.end).collect());
-    ranges.into_iter().filter(|range| !is_own_phrase(&text[to_words(text, range.clone())])).collect()
-}
-
-fn is_own_phrase(text: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).all(is_own_word_of_letters)
+    ranges
+        .into_iter()
+        .filter(|range| !is_own_phrase(&text[to_words(text, range.clone())], is_own_word_of_letters))
+        .collect()
 }
 
 fn letters(text: &str) -> Vec<(char, Range<usize>)> {

@@ -1,14 +1,20 @@
 //! Rig of several workers.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::broker::eventually;
 use crate::support::event::{Event, ORGANIZATION, handoff};
 use crate::support::postgres::{Postgres, new_schema};
 use crate::support::rig::{Plan, Rig, rig};
 use crate::support::worker::Worker;
+
+/// Heartbeat of the connections to the broker of workers that are cut off, in seconds.
+pub const HEARTBEAT: u64 = 4;
+/// Lease, twice the heartbeat, and 5 s (contract 11).
+const TAKEOVER_LIMIT: Duration = Duration::from_secs(2 + 2 * HEARTBEAT + 5);
 
 /// Organizations of the rig beside `ORGANIZATION`.
 pub const OTHERS: [&str; 3] = ["org_b", "org_c", "org_d"];
@@ -43,6 +49,25 @@ pub async fn pair(plan: Plan) -> (Rig, Arc<Worker>, Arc<Worker>) {
     })
     .await;
     (rig, a, b)
+}
+
+/// Cuts off `b`, which has an event in progress with an answer after this time, and asserts that another worker takes over in
+/// time. Returns the events, which all have their outcomes.
+pub async fn cut_off_and_replaced(rig: &Rig, a: &Worker, answer_ms: u64, cut: impl FnOnce()) -> Vec<Event> {
+    rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "delay_ms": answer_ms } }));
+    let slow = handoff("email").with("/organization_id", owned_by(a, "b").await[0]);
+    rig.bus.publish(&slow).await;
+    eventually("a request", async || rig.crm.fired().await == 1).await;
+    cut();
+    let lost = Instant::now();
+    let mut events = handoffs(20);
+    rig.bus.publish_all(&events).await;
+    events.push(slow);
+    rig.bus.outcomes_of(&events).await;
+    let taken = lost.elapsed();
+    eprintln!("all events had their outcomes {taken:?} after the loss");
+    assert!(taken < TAKEOVER_LIMIT, "{taken:?}");
+    events
 }
 
 /// Waits until a worker owns this many organizations.

@@ -3,20 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use super::bench::{OTHERS, carried_once, handoffs, listed, owned_by, owns, plan_at};
+use super::bench::{HEARTBEAT, OTHERS, carried_once, cut_off_and_replaced, handoffs, listed, owned_by, owns, plan_at};
 use crate::support::broker::{Broker, eventually};
-use crate::support::event::handoff;
 use crate::support::network::Network;
 use crate::support::postgres::{Postgres, client, new_schema};
 use crate::support::rig::Rig;
 use crate::support::worker::Worker;
-
-/// Heartbeat of the connections to the broker, in seconds.
-const HEARTBEAT: u64 = 4;
-/// Lease, twice the heartbeat, and 5 s (contract 11).
-const LIMIT: Duration = Duration::from_secs(2 + 2 * HEARTBEAT + 5);
 
 /// Two workers with two of four organizations each, every one of them behind a network of its own.
 struct Apart {
@@ -63,19 +55,7 @@ impl Apart {
     async fn is_replaced(&self, breaks: impl FnOnce(&Network)) {
         let Self { rig, a, b, network_b, .. } = self;
         // In progress at `b` until after the takeover.
-        rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "delay_ms": 20_000 } }));
-        let slow = handoff("email").with("/organization_id", owned_by(a, "b").await[0]);
-        rig.bus.publish(&slow).await;
-        eventually("a request", async || rig.crm.fired().await == 1).await;
-        breaks(network_b);
-        let lost = Instant::now();
-        let mut events = handoffs(20);
-        rig.bus.publish_all(&events).await;
-        events.push(slow);
-        rig.bus.outcomes_of(&events).await;
-        let taken = lost.elapsed();
-        eprintln!("all events had their outcomes {taken:?} after the loss of the broker");
-        assert!(taken < LIMIT, "{taken:?}");
+        let mut events = cut_off_and_replaced(rig, a, 20_000, || breaks(network_b)).await;
         assert_eq!(a.metric("handoffd_takeovers_total", "lost").await, 2);
         owns(a, 4).await;
         owns(b, 0).await;

@@ -1,19 +1,9 @@
 //! Workers that lose PostgreSQL and keep the broker.
 
-use std::time::{Duration, Instant};
-
-use serde_json::json;
-
-use super::bench::{OTHERS, carried_once, handoffs, owned_by, owns, plan_at};
+use super::bench::{HEARTBEAT, OTHERS, carried_once, cut_off_and_replaced, handoffs, owned_by, owns, plan_at};
 use crate::support::broker::{Broker, eventually};
-use crate::support::event::handoff;
 use crate::support::network::Network;
 use crate::support::postgres::{Postgres, new_schema};
-
-/// Heartbeat of the connections to the broker, in seconds.
-const HEARTBEAT: u64 = 4;
-/// Lease, twice the heartbeat, and 5 s (contract 11).
-const LIMIT: Duration = Duration::from_secs(2 + 2 * HEARTBEAT + 5);
 
 /// Its commits are awaited for as long as they take, and its connection to the broker is well.
 #[tokio::test]
@@ -32,19 +22,7 @@ async fn a_worker_whose_postgres_freezes_with_an_event_in_progress_is_replaced()
     b.ready().await;
     eventually("two of each", async || owned_by(&a, "b").await.len() == 2).await;
 
-    rig.crm.fault(&json!({ "operation": "incidents.create", "times": 1, "fault": { "delay_ms": 1000 } }));
-    let slow = handoff("email").with("/organization_id", owned_by(&a, "b").await[0]);
-    rig.bus.publish(&slow).await;
-    eventually("a request", async || rig.crm.fired().await == 1).await;
-    network.freeze();
-    let lost = Instant::now();
-    let mut events = handoffs(20);
-    rig.bus.publish_all(&events).await;
-    events.push(slow);
-    rig.bus.outcomes_of(&events).await;
-    let taken = lost.elapsed();
-    eprintln!("all events had their outcomes {taken:?} after the loss of PostgreSQL");
-    assert!(taken < LIMIT, "{taken:?}");
+    let mut events = cut_off_and_replaced(&rig, &a, 1000, || network.freeze()).await;
     owns(&a, 4).await;
     assert!(b.unready().await.iter().any(|reason| reason.contains("PostgreSQL")), "{:?}", b.unready().await);
 
