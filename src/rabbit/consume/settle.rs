@@ -165,17 +165,26 @@ impl RabbitMessage {
 
     /// Acknowledges the message. If that fails, the message stays unacked and the broker redelivers it.
     async fn ack(&self) -> Settled {
-        let answer = self.acker.ack(BasicAckOptions::default()).await;
+        let answer = self.taken(self.acker.ack(BasicAckOptions::default())).await;
         self.context.link.acked();
-        self.settled(&answer)
+        answer
     }
 
     async fn requeue(&self) -> Settled {
         if self.held.is_some() {
             return Settled::Taken;
         }
-        let requeue = BasicNackOptions { requeue: true, multiple: false };
-        self.settled(&self.acker.nack(requeue).await)
+        self.taken(self.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await
+    }
+
+    /// Waits until lapin has taken a command for the broker, or for the end of the line: lapin (4.12.3) never completes one
+    /// that comes in just as its connection dies, and the event would keep those behind it waiting for ever.
+    async fn taken(&self, command: impl Future<Output = lapin::Result<bool>>) -> Settled {
+        tokio::select! {
+            biased;
+            answer = command => self.settled(&answer),
+            () = self.context.link.ended().cancelled() => Settled::Lost,
+        }
     }
 
     /// Returns the result of an acknowledgement. If it failed on a line that is up, only this side has given up the

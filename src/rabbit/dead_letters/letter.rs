@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use lapin::options::BasicAckOptions;
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::death::{broker_death, first_routing_key};
 use super::letter_digest::letter_digest;
@@ -19,6 +21,9 @@ use crate::rabbit::envelope::{envelope, original_routing_key};
 use crate::rabbit::publish::address::Address;
 use crate::rabbit::publish::copy;
 use crate::rabbit::refusal;
+
+/// Longest time to send an acknowledgement. lapin (4.12.3) never completes one that comes in just as its connection dies.
+const ACK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Message of the dead-letter queue, held until it is acked or its channel ends.
 struct HeldMessage {
@@ -78,13 +83,14 @@ impl Resolve for HeldMessage {
 
 impl HeldMessage {
     async fn take_out(&self) -> Result<(), String> {
-        match self.acker.ack(BasicAckOptions::default()).await {
-            Ok(true) => {
+        match timeout(ACK_LIMIT, self.acker.ack(BasicAckOptions::default())).await {
+            Ok(Ok(true)) => {
                 self.on_channel.fetch_sub(1, Ordering::Relaxed);
                 Ok(())
             }
-            Ok(false) => Err("the channel closed".to_owned()),
-            Err(error) => Err(refusal::in_words(&error)),
+            Ok(Ok(false)) => Err("the channel closed".to_owned()),
+            Ok(Err(error)) => Err(refusal::in_words(&error)),
+            Err(_) => Err("the acknowledgement was not sent in time".to_owned()),
         }
     }
 }
