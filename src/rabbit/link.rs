@@ -148,6 +148,13 @@ impl Link {
     /// # Errors
     /// Tells whether the queue is missing, as opposed to one that does not answer.
     pub(super) async fn ask(&self, queue: &str) -> Result<QueueStats, NoStats> {
+        tokio::select! {
+            answer = self.ask_until_answered(queue) => answer,
+            () = self.ended.cancelled() => Err(NoStats::Unknown),
+        }
+    }
+
+    async fn ask_until_answered(&self, queue: &str) -> Result<QueueStats, NoStats> {
         let mut asking = self.questions.lock().await;
         if asking
             .as_ref()

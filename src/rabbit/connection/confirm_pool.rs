@@ -14,6 +14,9 @@ use crate::rabbit::refusal;
 const OPEN_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to a close. A broker that hangs detects the end from missing heartbeats.
 pub(in crate::rabbit) const GOODBYE: Duration = Duration::from_secs(4);
+/// Longest time to open a channel, also on a busy broker. lapin (4.12.3) never completes a request, or an acknowledgement,
+/// that comes in just as its connection dies.
+const CHANNEL_LIMIT: Duration = Duration::from_secs(30);
 /// RabbitMQ's own limit of channels on a connection (`channel_max`).
 const CHANNEL_NUMBERS: u16 = 2047;
 
@@ -66,14 +69,17 @@ impl ConfirmPool {
 /// and fails a new channel of the same number with the old error once the numbers wrap around. So the next number is
 /// tried.
 pub(in crate::rabbit) async fn open_channel(connection: &Connection) -> lapin::Result<Channel> {
-    let mut channel = connection.create_channel().await;
-    for _ in 0..CHANNEL_NUMBERS {
-        match &channel {
-            Err(error) if error.is_amqp_soft_error() => channel = connection.create_channel().await,
-            _ => break,
+    let opened = timeout(CHANNEL_LIMIT, async {
+        let mut channel = connection.create_channel().await;
+        for _ in 0..CHANNEL_NUMBERS {
+            match &channel {
+                Err(error) if error.is_amqp_soft_error() => channel = connection.create_channel().await,
+                _ => break,
+            }
         }
-    }
-    channel
+        channel
+    });
+    opened.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
 }
 
 /// Returns true if a connection has no channel number left.

@@ -178,7 +178,8 @@ impl RabbitMessage {
     }
 
     /// Waits until lapin has taken a command for the broker, or for the end of the line: lapin (4.12.3) never completes one
-    /// that comes in just as its connection dies, and the event would keep those behind it waiting for ever.
+    /// that comes in just as its connection dies, for it lies in a queue that nobody reads any more. The event would keep
+    /// those behind it waiting for ever.
     async fn taken(&self, command: impl Future<Output = lapin::Result<bool>>) -> Settled {
         tokio::select! {
             biased;

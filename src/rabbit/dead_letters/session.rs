@@ -9,7 +9,7 @@ use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
 
 use crate::rabbit::connection::addresses::{Reached, connect_once};
-use crate::rabbit::connection::confirm_pool::{hang_up, open};
+use crate::rabbit::connection::confirm_pool::{hang_up, open, open_channel};
 use crate::rabbit::options::RabbitOptions;
 use crate::rabbit::publish::lane::PublishPolicy;
 use crate::rabbit::publish::publisher::ConfirmedPublisher;
@@ -82,7 +82,7 @@ impl DeadLetterSession {
 
     /// Opens a channel.
     pub(in crate::rabbit) async fn channel(&self) -> Result<Channel, DeadLetterError> {
-        self.connection.create_channel().await.map_err(|error| self.failed(&error))
+        open_channel(&self.connection).await.map_err(|error| self.failed(&error))
     }
 
     /// Returns the statistics of the dead-letter queue once they no longer change: messages held by a command that was
