@@ -7,9 +7,10 @@ use handoffd::rabbit::{self, PersistentMessage, Publisher, RabbitOptions};
 use handoffd_engine::ports::bus::{Announced, Bus, BusError, Settled};
 use lapin::BasicProperties;
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions};
+use tokio::task::JoinSet;
 
 use crate::rabbit::{Rig, announcement, dead, later, options};
-use crate::support::broker::{Broker, Client, eventually};
+use crate::support::broker::{Broker, Client, DEADLINE, eventually};
 use crate::support::network::Network;
 
 #[tokio::test]
@@ -84,6 +85,41 @@ async fn a_delivery_of_a_lost_connection_is_redelivered() {
     assert_eq!(rig.client.depth(&rig.options.dead_letter_queue).await, Some(0));
     for delivery in fresh {
         assert_eq!(delivery.ack().await, Settled::Taken);
+    }
+    rig.finish().await;
+}
+
+/// lapin (4.12.3) never completes a command that comes in just as its connection dies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_ends_with_its_connection() {
+    const HELD: usize = 250;
+    let network = Network::before(Broker::shared()).await;
+    let mut options = options(&network.url(10));
+    options.prefetch = 256;
+    let mut rig = Rig::start(options, Broker::shared()).await;
+    for round in 0..3 {
+        for number in 0..HELD {
+            rig.publish(&format!("{round} {number}"), BasicProperties::default()).await;
+        }
+        let mut held = Vec::new();
+        while held.len() < HELD {
+            held.push(rig.next().await);
+        }
+        let acks = std::thread::scope(|threads| {
+            threads.spawn(|| network.cut());
+            let mut acks = JoinSet::new();
+            for delivery in held {
+                acks.spawn(async move { delivery.ack().await });
+                let start = Instant::now();
+                while start.elapsed() < Duration::from_micros(20) {}
+            }
+            acks
+        });
+        tokio::time::timeout(DEADLINE, acks.join_all()).await.expect("an end of every acknowledgement");
+        let bus = &rig.bus;
+        eventually("the loss of the connection", async || !bus.unready().is_empty()).await;
+        network.open();
+        rig.ready().await;
     }
     rig.finish().await;
 }
