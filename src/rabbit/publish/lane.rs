@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -202,7 +204,7 @@ impl PublishLane {
             _ = channel.wait_for_confirms().now_or_never();
         }
         let mut all = vec![first];
-        while let Some(Some(confirmed)) = self.confirms.next().now_or_never() {
+        while let Some(confirmed) = next_ready(&mut self.confirms) {
             all.push(confirmed);
         }
         for (_, confirmation) in &all {
@@ -324,6 +326,31 @@ impl PublishLane {
                 error!(destination = self.name, timeout_s, "the broker does not confirm messages");
             }
         }
+    }
+}
+
+/// Returns the next confirm that is there, if any. `FuturesUnordered` sometimes says that nothing is ready and wakes its
+/// task at once, to let others run: then it is asked again, or a returned message would be taken for a routed one.
+fn next_ready(confirms: &mut FuturesUnordered<BoxFuture<'static, Confirmed>>) -> Option<Confirmed> {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    loop {
+        match confirms.poll_next_unpin(&mut Context::from_waker(&waker)) {
+            Poll::Ready(confirmed) => return confirmed,
+            // Another thread may be just adding one.
+            Poll::Pending if woken.0.swap(false, Ordering::AcqRel) => std::thread::yield_now(),
+            Poll::Pending => return None,
+        }
+    }
+}
+
+/// Waker that records that it was used.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
