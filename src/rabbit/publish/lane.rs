@@ -204,9 +204,7 @@ impl PublishLane {
             _ = channel.wait_for_confirms().now_or_never();
         }
         let mut all = vec![first];
-        while let Some(confirmed) = next_ready(&mut self.confirms) {
-            all.push(confirmed);
-        }
+        take_ready(&mut self.confirms, &mut all);
         for (_, confirmation) in &all {
             if let Ok(Confirmation::Ack(Some(message)) | Confirmation::Nack(Some(message))) = confirmation {
                 self.came_back(message);
@@ -329,17 +327,17 @@ impl PublishLane {
     }
 }
 
-/// Returns the next confirm that is there, if any. `FuturesUnordered` sometimes says that nothing is ready and wakes its
-/// task at once, to let others run: then it is asked again, or a returned message would be taken for a routed one.
-fn next_ready(confirms: &mut FuturesUnordered<BoxFuture<'static, Confirmed>>) -> Option<Confirmed> {
+/// Takes the confirms that are there. `FuturesUnordered` sometimes says that nothing is ready and wakes its task at once, to
+/// let others run: then it is asked again, or a returned message would be taken for a routed one.
+fn take_ready(confirms: &mut FuturesUnordered<BoxFuture<'static, Confirmed>>, all: &mut Vec<Confirmed>) {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
     loop {
         match confirms.poll_next_unpin(&mut Context::from_waker(&waker)) {
-            Poll::Ready(confirmed) => return confirmed,
+            Poll::Ready(Some(confirmed)) => all.push(confirmed),
             // Another thread may be just adding one.
             Poll::Pending if woken.0.swap(false, Ordering::AcqRel) => std::thread::yield_now(),
-            Poll::Pending => return None,
+            Poll::Ready(None) | Poll::Pending => return,
         }
     }
 }
