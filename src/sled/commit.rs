@@ -19,15 +19,9 @@ use super::errors::unwritten;
 use super::pending::Scope;
 use super::state::{Reopening, Shared};
 
-/// Shortest time between two commits. A commit costs half a millisecond of CPU, however little it writes, so batching
-/// pays even on a fast disk. A single event does not wait.
-const MIN_INTERVAL: Duration = Duration::from_millis(10);
-
-/// Longest time between two commits while many calls wait, since more calls will follow.
-const PACE_BUSY: Duration = Duration::from_millis(25);
-
-/// Time added before the next commit for each call that waited for the last one.
-const PACE_EACH: Duration = Duration::from_millis(1);
+/// Shortest time between two commits. A commit costs half a millisecond of CPU, however little it writes, since sled
+/// wakes seven threads for each of its buffers. So batching pays even on a fast disk. A single event does not wait.
+const INTERVAL: Duration = Duration::from_millis(25);
 
 /// Longest time that noted changes stay in memory while the store is idle. A killed process may lose them, at the price
 /// of a repeated request.
@@ -78,7 +72,6 @@ impl Committer {
             scope: Scope::Kept,
             settled: Instant::now(),
             rested: Instant::now(),
-            pace: MIN_INTERVAL,
             health,
         };
         let thread = thread::Builder::new().name("store-commit".to_owned()).spawn(move || office.serve(&orders))?;
@@ -141,8 +134,6 @@ struct CommitLoop {
     settled: Instant,
     /// Earliest time of the next commit.
     rested: Instant,
-    /// Time between the last commit and the next.
-    pace: Duration,
     health: Health,
 }
 
@@ -183,7 +174,7 @@ impl CommitLoop {
     /// Sleeps through this pause if no order could end it, and returns the remaining pause. A thread that waits for
     /// orders is woken by each of them, which costs more than the order itself.
     fn sleep(&self, pause: Duration) -> Duration {
-        if self.waiting.is_empty() || pause > PACE_BUSY {
+        if self.waiting.is_empty() || pause > INTERVAL {
             return pause;
         }
         thread::sleep(pause);
@@ -225,7 +216,6 @@ impl CommitLoop {
 
     fn commit(&mut self) {
         let started = Instant::now();
-        self.pace = pace(self.waiting.len());
         if self.waiting.is_empty() || self.settled + NOTED_BUSY <= started {
             self.scope = Scope::All;
         }
@@ -263,7 +253,7 @@ impl CommitLoop {
         self.shared.is_well();
         self.metrics.record(Measurement::StoreFlushed(started.elapsed()));
         self.health = Health::Well;
-        self.rested = started + self.pace;
+        self.rested = started + INTERVAL;
         self.durable = call;
         if self.scope == Scope::All {
             self.settled = Instant::now();
@@ -274,9 +264,4 @@ impl CommitLoop {
 
 fn gone() -> StoreError {
     unwritten("the store was damaged and replaced by a new one")
-}
-
-fn pace(waited: usize) -> Duration {
-    let waited = u32::try_from(waited).unwrap_or(u32::MAX);
-    PACE_EACH.saturating_mul(waited).clamp(MIN_INTERVAL, PACE_BUSY)
 }

@@ -19,8 +19,11 @@ use super::process::{self, Running};
 use super::report::{Figures, Scenario};
 use super::simulator;
 
-/// Time limit of a run, on any machine.
+/// Time limit of a run of a few thousand events, on any machine.
 pub const LIMIT: Duration = Duration::from_secs(600);
+
+/// Time by which the limit grows with each event, at a fifth of the usual rate.
+const LIMIT_EACH: Duration = Duration::from_millis(5);
 
 pub struct Machine {
     amqp_url: String,
@@ -84,13 +87,15 @@ impl Machine {
         command
     }
 
-    /// Command of the engineered minimum, which is this program with other arguments.
-    pub fn minimum(&self, itself: &Path) -> Command {
+    /// Command of the engineered minimum, which is this program with other arguments. It takes at most this many events
+    /// of its second queue at once.
+    pub fn minimum(&self, itself: &Path, in_hand: u16) -> Command {
         let mut command = Command::new(itself);
         let (queue, exchange) = (format!("{}.events", self.name), format!("{}.out", self.name));
         command
             .args(["minimum", &self.amqp_url, &queue, &self.base, &exchange])
-            .arg(self.folder.path().join("journal"));
+            .arg(self.folder.path().join("journal"))
+            .arg(in_hand.to_string());
         command
     }
 
@@ -343,9 +348,10 @@ impl Machine {
     }
 
     async fn wait_for(&self, incidents: u64, child: &mut Running) -> Instant {
-        let deadline = Instant::now() + LIMIT;
+        let limit = LIMIT + LIMIT_EACH * u32::try_from(incidents).expect("fewer events");
+        let deadline = Instant::now() + limit;
         while self.incidents().await < incidents {
-            assert!(Instant::now() < deadline, "not done within {LIMIT:?}");
+            assert!(Instant::now() < deadline, "not done within {limit:?}");
             assert!(child.is_alive(), "the process ended: {}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

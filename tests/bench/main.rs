@@ -2,8 +2,9 @@
 //!
 //! 10,000 handoffs of new customers are in the quorum queue. The worker processes them with all features on, and
 //! alternately in the same run a bare loop does (same lapin, same reqwest; consume, the same three requests, ack; no
-//! store, no outcome), and an engineered minimum with the worker's durability. Broker and simulator share the machine
-//! with each. With PostgreSQL, a worker on it takes its turn too.
+//! store, no outcome), and an engineered minimum with the worker's durability: once with as many events in hand as serve
+//! it best, once with the contract's limit. Broker and simulator share the machine with each. With PostgreSQL, a worker
+//! on it takes its turn too.
 
 #![allow(unreachable_pub, reason = "a program of its own: `pub` is what its other files use")]
 
@@ -30,6 +31,8 @@ use report::{Figures, Program, Row, Scenario};
 
 /// Dataverse's own limit per application user, and the worker's default.
 const CONCURRENCY: usize = 52;
+/// Events of an organization in hand at once, by the contract (5): eight more than requests.
+const ALLOWED: u16 = 60;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
@@ -124,7 +127,8 @@ async fn measure(scenario: &Scenario, program: Program, keys: u64) -> Figures {
     machine.publish((0..scenario.events).map(events::handoff)).await;
     let command = match program {
         Program::Bare => machine.bare(&itself()),
-        Program::Minimum => machine.minimum(&itself()),
+        Program::Minimum => machine.minimum(&itself(), minimum::PREFETCH),
+        Program::Limited => machine.minimum(&itself(), ALLOWED),
         Program::Worker | Program::Postgres => machine.worker(),
     };
     let figures = machine.run(command, scenario).await;

@@ -19,20 +19,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bare::Dynamics;
 
-/// Messages in hand per queue, as the worker's default.
-const PREFETCH: u16 = 256;
+/// Messages in hand per queue that give the highest rate.
+pub const PREFETCH: u16 = 256;
 
-/// Runs `minimum AMQP_URL QUEUE SIMULATOR_URL EXCHANGE FILE`.
+/// Runs `minimum AMQP_URL QUEUE SIMULATOR_URL EXCHANGE FILE IN_HAND`.
 pub fn main(arguments: &[String]) {
-    let [amqp_url, queue, base, outcomes, file] = arguments else {
-        panic!("minimum AMQP_URL QUEUE SIMULATOR_URL EXCHANGE FILE")
+    let [amqp_url, queue, base, outcomes, file, in_hand] = arguments else {
+        panic!("minimum AMQP_URL QUEUE SIMULATOR_URL EXCHANGE FILE IN_HAND")
     };
     let journal = Journal::open(file);
     let runtime = handoffd::app::runtime().expect("the worker's kind of runtime");
-    runtime.block_on(run(amqp_url, queue, base, outcomes, journal));
+    let in_hand = in_hand.parse().expect("a number of messages");
+    runtime.block_on(run(amqp_url, (queue, in_hand), base, outcomes, journal));
 }
 
-async fn run(amqp_url: &str, queue: &str, base: &str, outcomes: &str, journal: Journal) {
+async fn run(amqp_url: &str, (queue, in_hand): (&str, u16), base: &str, outcomes: &str, journal: Journal) {
     let second = format!("{queue}.second");
     let connection = Connection::connect(amqp_url, ConnectionProperties::default()).await.expect("a connection");
     let publisher = connection.create_channel().await.expect("a channel");
@@ -41,8 +42,8 @@ async fn run(amqp_url: &str, queue: &str, base: &str, outcomes: &str, journal: J
     let mut quorum = FieldTable::default();
     quorum.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
     publisher.queue_declare(second.as_str().into(), options, quorum).await.expect("a second queue");
-    let mut arrivals = consumer(&connection, queue).await;
-    let mut moved = consumer(&connection, &second).await;
+    let mut arrivals = consumer(&connection, queue, PREFETCH).await;
+    let mut moved = consumer(&connection, &second, in_hand).await;
     let worker = Arc::new(Minimum {
         dynamics: Dynamics::connect(base).await,
         journal,
@@ -65,9 +66,9 @@ async fn run(amqp_url: &str, queue: &str, base: &str, outcomes: &str, journal: J
     }
 }
 
-async fn consumer(connection: &Connection, queue: &str) -> Consumer {
+async fn consumer(connection: &Connection, queue: &str, in_hand: u16) -> Consumer {
     let channel = connection.create_channel().await.expect("a channel");
-    channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.expect("a prefetch");
+    channel.basic_qos(in_hand, BasicQosOptions::default()).await.expect("a prefetch");
     let options = BasicConsumeOptions::default();
     channel.basic_consume(queue.into(), "minimum".into(), options, FieldTable::default()).await.expect("a consumer")
 }

@@ -35,6 +35,8 @@ pub enum Program {
     Bare,
     /// Same libraries and the worker's durability, nothing else.
     Minimum,
+    /// The minimum with no more events of the organization in hand than the contract (5) allows the worker.
+    Limited,
     /// Worker on the embedded store.
     Worker,
     /// Worker on PostgreSQL, whose own processor time is not counted.
@@ -42,12 +44,13 @@ pub enum Program {
 }
 
 impl Program {
-    pub const ALL: [Self; 4] = [Self::Bare, Self::Minimum, Self::Worker, Self::Postgres];
+    pub const ALL: [Self; 5] = [Self::Bare, Self::Minimum, Self::Limited, Self::Worker, Self::Postgres];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Bare => "bare loop",
             Self::Minimum => "minimum",
+            Self::Limited => "limited",
             Self::Worker => "handoffd",
             Self::Postgres => "postgres",
         }
