@@ -162,6 +162,8 @@ queue = "{work}"
 dead_letter_queue = "{dead_letters}"
 retry_queue_prefix = "{retry}"
 organization_queue_prefix = "{organizations}"
+# Short, since nobody kills this broker while its queues are new.
+new_queue_wait = "1s"
 
 [retry]
 delays = {DELAYS:?}
