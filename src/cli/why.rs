@@ -85,6 +85,7 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
         names: &names,
         broker_connected: false,
         organizations: None,
+        is_shared: false,
         elsewhere: HashMap::new(),
     };
     let line = SearchLine::default();

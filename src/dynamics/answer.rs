@@ -57,7 +57,7 @@ impl Answer {
 
     /// Returns the time in `Date`, in the clock of Dynamics.
     pub(super) fn sent_at(&self) -> Option<Timestamp> {
-        rfc2822::DateTimeParser::new().parse_timestamp(self.date.as_deref()?.trim()).ok()
+        http_date(self.date.as_deref()?)
     }
 
     /// Returns the body as a JSON object, or `None` if it is empty or anything else.
@@ -75,6 +75,13 @@ impl Answer {
     pub(super) fn error(&self) -> ErrorBody {
         ErrorBody::read(&self.body)
     }
+}
+
+/// Parses a date of HTTP in any of its three forms (RFC 9110, 5.6.7), or one of an email, which some servers write.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let parsed = httpdate::parse_http_date(text).ok().and_then(|date| Timestamp::try_from(date).ok());
+    parsed.or_else(|| rfc2822::DateTimeParser::new().parse_timestamp(text).ok())
 }
 
 /// Returns the text of a code field if it is a plausible code, else nothing.

@@ -30,6 +30,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(300);
 
 /// Longest lifetime that is accepted. Entra ID's own tokens last an hour, at most a day.
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Lifetime of a token whose answer has no usable one, so that all waiting events share it. Dynamics refuses an expired one,
+/// which is then renewed.
+const UNKNOWN_LIFE: Duration = Duration::from_secs(60);
 /// Longest error code. Entra ID's codes are words such as `invalid_client`.
 const LONGEST_CODE: usize = 64;
 
@@ -243,17 +246,22 @@ fn read(answer: &Answer, now: Timestamp, secrets: &Secrets) -> Result<Token, Fau
     let unreadable =
         || fault(answer, Remedy::Retry, None, "unreadable answer; expected a token".to_owned(), String::new());
     let granted: Granted = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+    if granted.access_token.is_empty() {
+        return Err(unreadable());
+    }
     let bearer = format!("{SCHEME}{}", granted.access_token);
     let mut authorization = HeaderValue::from_str(&bearer).map_err(|_| unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = Duration::from_secs(seconds(&granted.expires_in)).min(LONGEST_LIFE);
+    let lifetime = lifetime(&granted.expires_in).unwrap_or(UNKNOWN_LIFE).min(LONGEST_LIFE);
     // A short-lived token, such as a test's, is used for half of its lifetime.
     let use_for = lifetime.saturating_sub(RENEW_BEFORE).max(lifetime / 2);
     Ok(Token { authorization, renew_at: Instant::now() + use_for })
 }
 
-fn seconds(value: &Value) -> u64 {
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()).unwrap_or_default()
+/// Reads a lifetime in seconds. None is zero: such a token could not be used at all.
+fn lifetime(value: &Value) -> Option<Duration> {
+    let seconds = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Duration::try_from_secs_f64(seconds.min(LONGEST_LIFE.as_secs_f64())).ok().filter(|life| !life.is_zero())
 }
 
 /// Classifies a refusal by its complete answer. The returned fault contains no secret.
@@ -305,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_lifetime_is_a_number_or_a_string() {
-        for lifetime in ["3599", "\"3599\""] {
+        for lifetime in ["3599", "\"3599\"", "3599.0", "\" 3599.5 \""] {
             let body = format!(r#"{{"token_type":"Bearer","expires_in":{lifetime},"access_token":"t"}}"#);
             let token = read(&answer(200, None, &body), at(NOW), &secrets()).unwrap();
             assert!(token.renew_at > Instant::now() + Duration::from_secs(3000), "{lifetime}");
@@ -314,6 +322,22 @@ mod tests {
 
     fn secrets() -> Secrets {
         Secrets::of(&["s3cret/+ü"])
+    }
+
+    #[test]
+    fn a_token_without_a_usable_lifetime_is_shared_for_a_moment() {
+        for lifetime in ["null", "0", "-5", "true", "\"soon\""] {
+            let body = format!(r#"{{"expires_in":{lifetime},"access_token":"t"}}"#);
+            let token = read(&answer(200, None, &body), at(NOW), &secrets()).unwrap();
+            assert!(token.renew_at > Instant::now() + UNKNOWN_LIFE / 4, "{lifetime}");
+            assert!(token.renew_at <= Instant::now() + UNKNOWN_LIFE, "{lifetime}");
+        }
+    }
+
+    #[test]
+    fn an_empty_token_is_unreadable() {
+        let fault = read(&answer(200, None, r#"{"expires_in":3599,"access_token":""}"#), at(NOW), &secrets());
+        assert_eq!(fault.map(|_| ()).unwrap_err().remedy, Remedy::Retry);
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! in a circle.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use handoffd_engine::event::{ContactId, EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::fleet::Claim;
 use handoffd_engine::ports::store::Change;
 use handoffd_engine::ports::store::queued::QueuedNote;
-use handoffd_engine::workflow::{Learned, Record, SessionEntry};
+use handoffd_engine::workflow::{LearnedChange, Record, SessionEntry};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub(super) struct Batch<'a> {
     /// Contacts by key.
     pub contacts: BTreeMap<Uuid, (Option<(ContactId, Timestamp)>, GuardNumber)>,
     /// Requirements of environments.
-    pub learned: BTreeMap<&'a OrganizationId, (&'a Learned, GuardNumber)>,
+    pub learned: BTreeMap<&'a OrganizationId, (LearnedChange, GuardNumber)>,
     /// Documents of saved organizations.
     pub organizations: BTreeMap<&'a OrganizationId, Option<&'a str>>,
     /// Times since which organizations are paused.
@@ -119,9 +120,14 @@ impl<'a> Batch<'a> {
             Change::ForgetContact { organization, email } => {
                 self.contacts.insert(keys::contact(organization, email), (None, guard));
             }
-            Change::Learned(organization, learned) => {
-                self.learned.insert(organization, (learned, guard));
-            }
+            Change::Learned(organization, change) => match self.learned.entry(organization) {
+                Entry::Vacant(entry) => _ = entry.insert((change.clone(), guard)),
+                Entry::Occupied(mut entry) => {
+                    let (earlier, last) = entry.get_mut();
+                    earlier.extend(change);
+                    *last = guard;
+                }
+            },
             Change::Organization(saved) => {
                 self.organizations.insert(&saved.id, Some(&saved.document));
             }

@@ -278,14 +278,15 @@ impl Statement {
             return None;
         }
         let organizations = self.bind(names(batch.learned.keys().copied()), Type::BYTEA_ARRAY);
-        let learned = batch.learned.values().map(|(learned, _)| rows::json(*learned)).collect::<Vec<_>>();
+        let learned = batch.learned.values().map(|(change, _)| rows::json(change)).collect::<Vec<_>>();
         let learned = self.bind(learned, Type::TEXT_ARRAY);
         let columns = "organization, learned";
         let guards = batch.learned.values().map(|(_, guard)| *guard);
         let source = self.rows(batch, columns, (columns, &[organizations, learned]), guards);
         Some(format!(
             "INSERT INTO handoffd_environments ({columns}) {source} \
-             ON CONFLICT (organization) DO UPDATE SET learned = excluded.learned"
+             ON CONFLICT (organization) DO UPDATE \
+             SET learned = (handoffd_environments.learned::jsonb || excluded.learned::jsonb)::text"
         ))
     }
 

@@ -2,7 +2,7 @@
 
 use handoffd_engine::event::{EventKey, OrganizationId, SessionId};
 use handoffd_engine::ports::store::{Change, StoreError};
-use handoffd_engine::workflow::{Record, SessionEntry};
+use handoffd_engine::workflow::{LearnedChange, Record, SessionEntry};
 use jiff::Timestamp;
 use sled::IVec;
 
@@ -45,10 +45,7 @@ impl<'a, 'v> BatchBuilder<'a, 'v> {
                 self.remove(keys::contact(organization, email));
                 Ok(())
             }
-            Change::Learned(organization, learned) => {
-                self.insert(keys::learned(organization), codec::encode_learned(learned));
-                Ok(())
-            }
+            Change::Learned(organization, change) => self.learned(organization, change),
             Change::Organization(saved) => {
                 self.insert(keys::organization(&saved.id), codec::encode_document(&saved.document));
                 Ok(())
@@ -107,6 +104,13 @@ impl<'a, 'v> BatchBuilder<'a, 'v> {
         if self.get(&waiting)?.is_some() {
             self.remove(waiting);
         }
+        Ok(())
+    }
+
+    fn learned(&mut self, organization: &OrganizationId, change: &LearnedChange) -> Result<(), StoreError> {
+        let key = keys::learned(organization);
+        let before = self.get(&key)?.and_then(|value| codec::decode_learned(&value).ok()).unwrap_or_default();
+        self.insert(key, codec::encode_learned(&change.applied_to(before)));
         Ok(())
     }
 

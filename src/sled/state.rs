@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use handoffd_engine::event::OrganizationId;
-use handoffd_engine::ports::store::StoreError;
+use handoffd_engine::ports::store::{Change, StoreError};
 use handoffd_engine::workflow::Learned;
 use sled::{Batch, Db};
 use tokio::sync::watch;
@@ -119,6 +119,15 @@ impl Shared {
     /// Locks the pending changes.
     pub(super) fn pending(&self) -> MutexGuard<'_, PendingWrites> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes from the cache what these changes replace.
+    pub(super) fn forget_learned(&self, changes: &[Change]) {
+        for change in changes {
+            if let Change::Learned(organization, _) = change {
+                self.learned().remove(organization);
+            }
+        }
     }
 
     /// Locks the cache of learned requirements.

@@ -143,7 +143,7 @@ impl SledStore {
                 draft.change(change)?;
             }
             let call = draft.into_call();
-            self.shared.learned().extend(changes.iter().filter_map(learned));
+            self.shared.forget_learned(changes);
             Ok(add(view.pending(), call))
         })
     }
@@ -389,11 +389,4 @@ async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     spawn_blocking(work).await.unwrap_or_else(|error| Err(unreadable(what, error)))
-}
-
-fn learned(change: &Change) -> Option<(OrganizationId, Learned)> {
-    match change {
-        Change::Learned(organization, learned) => Some((organization.clone(), *learned)),
-        _ => None,
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handoffd_engine::event::SessionId;
 use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store, StoreError};
-use handoffd_engine::workflow::{Learned, Phase, SessionEntry, SessionState};
+use handoffd_engine::workflow::{Learned, LearnedChange, Phase, SessionEntry, SessionState};
 use jiff::Timestamp;
 
 use crate::store_samples::{
@@ -22,7 +22,7 @@ every_store! {
     a_contact_is_found_in_any_case
     an_old_contact_is_ignored
     a_forgotten_contact_is_gone
-    environment_knowledge_is_replaced
+    what_events_learn_of_an_environment_adds_up
     a_saved_organization_is_replaced_and_forgotten
     a_pause_lasts_until_it_ends
     a_declared_queue_is_remembered_until_it_is_forgotten
@@ -143,15 +143,23 @@ mod cases {
         assert_eq!(found, None);
     }
 
-    pub async fn environment_knowledge_is_replaced(store: S) {
-        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
-        let learned = Learned { queue_undeclared: true, placeholder: Some(contact(3)), ..Learned::default() };
-        store.persist(vec![Change::Learned("org".into(), learned)]).await.unwrap();
-        assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
-        assert_eq!(store.learned(&"other".into()).await.unwrap(), Learned::default());
-        let forgotten = Change::Learned("org".into(), Learned::default());
-        store.write(vec![forgotten]).await.unwrap();
-        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned::default());
+    pub async fn what_events_learn_of_an_environment_adds_up(store: S) {
+        let nothing = Learned::default();
+        let change = |before, after| Change::Learned("org".into(), LearnedChange::between(before, after));
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), nothing);
+        // Three events that knew nothing, two of them in one call.
+        let queue = change(nothing, Learned { queue_undeclared: true, ..nothing });
+        let subject = change(nothing, Learned { subject_limit: Some(100), ..nothing });
+        let placeholder = change(nothing, Learned { placeholder: Some(contact(3)), ..nothing });
+        store.persist(vec![queue, subject]).await.unwrap();
+        store.write(vec![placeholder]).await.unwrap();
+        let all =
+            Learned { queue_undeclared: true, subject_limit: Some(100), placeholder: Some(contact(3)), ..nothing };
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), all);
+        assert_eq!(store.learned(&"other".into()).await.unwrap(), nothing);
+        let gone = change(Learned { placeholder: Some(contact(3)), ..nothing }, nothing);
+        store.persist(vec![gone]).await.unwrap();
+        assert_eq!(store.learned(&"org".into()).await.unwrap(), Learned { placeholder: None, ..all });
     }
 
     pub async fn a_saved_organization_is_replaced_and_forgotten(store: S) {

@@ -11,7 +11,7 @@ use handoffd::sled::{CorruptionPolicy, Disk, Quarantined, SledOptions, SledStore
 use handoffd_engine::event::EventKey;
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store, StoreError};
-use handoffd_engine::workflow::Learned;
+use handoffd_engine::workflow::{Learned, LearnedChange};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -118,7 +118,10 @@ async fn damage_found_by_a_read_sets_the_store_aside_and_clears_memory() {
     filled(&path).await;
     let store = open_as(&path, CorruptionPolicy::Quarantine);
     let learned = Learned { customer_required: true, ..Learned::default() };
-    store.persist(vec![Change::Learned("org".into(), learned)]).await.unwrap();
+    store
+        .persist(vec![Change::Learned("org".into(), LearnedChange::between(Learned::default(), learned))])
+        .await
+        .unwrap();
     assert_eq!(store.learned(&"org".into()).await.unwrap(), learned);
     garble(&path);
     let problem = met(&store).await;

@@ -7,7 +7,7 @@ use handoffd_engine::memory_store::MemoryStore;
 use handoffd_engine::ports::store::EventScan;
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{Change, EventQuery, OutcomeFilter, SavedOrganization, Store};
-use handoffd_engine::workflow::{Learned, Phase, SessionState, Status};
+use handoffd_engine::workflow::{Learned, LearnedChange, Phase, SessionState, Status};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -199,8 +199,12 @@ fn one_change() -> impl Strategy<Value = Change> {
             email: email.to_owned(),
         }),
         1 => (name(), 0..3u128).prop_map(|(organization, number)| {
-            let learned = Learned { placeholder: Some(contact(number)), ..Learned::default() };
-            Change::Learned(organization.into(), learned)
+            let nothing = Learned::default();
+            let learned = match number {
+                0 => Learned { queue_undeclared: true, ..nothing },
+                _ => Learned { placeholder: Some(contact(number)), ..nothing },
+            };
+            Change::Learned(organization.into(), LearnedChange::between(nothing, learned))
         }),
         1 => (name(), 0..6u8, second()).prop_map(|(organization, what, second)| match what {
             0 => Change::Organization(SavedOrganization { id: organization.into(), document: second.to_string() }),

@@ -13,7 +13,7 @@ use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::portable::{PortableEntry, PortableStore};
 use handoffd_engine::ports::store::queued::QueuedNote;
 use handoffd_engine::ports::store::{Change, OutcomeFilter, SavedOrganization, Store};
-use handoffd_engine::workflow::{Learned, Phase, SessionState};
+use handoffd_engine::workflow::{Learned, LearnedChange, Phase, SessionState};
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 
@@ -66,6 +66,7 @@ async fn shared(schema: &str) -> Box<dyn PortableStore> {
 /// One entry of each kind, some of them with names that need care.
 fn everything() -> Vec<Change> {
     let note = QueuedNote { kind: Kind::Handoff, session_id: "ses".into(), received: at(1), moved: Some(at(2)) };
+    let learned = Learned { placeholder: Some(contact(3)), ..Learned::default() };
     let mut waiting = in_hand("ses\0", at(3));
     waiting.phase = Phase::Waiting;
     vec![
@@ -84,7 +85,7 @@ fn everything() -> Vec<Change> {
         ),
         session_change("org", "s\0\u{1}", "evt", SessionState::Dead, at(5)),
         contact_change("org", "ann@example.com", 7, at(4)),
-        Change::Learned("org".into(), Learned { placeholder: Some(contact(3)), ..Learned::default() }),
+        Change::Learned("org".into(), LearnedChange::between(Learned::default(), learned)),
         Change::Organization(SavedOrganization { id: "saved".into(), document: "{\"secret\":\"sealed\"}".to_owned() }),
         Change::Pause("org".into(), at(6)),
         Change::OrganizationQueue("org".into(), at(7)),

@@ -175,12 +175,14 @@ impl ApiState {
         let elsewhere = all.iter().filter(|view| view.blocked_elsewhere.is_some());
         let elsewhere =
             elsewhere.filter_map(|view| Some((view.organization_id.clone(), view.worker.clone()?))).collect();
+        let is_shared = all.iter().any(|view| view.worker.is_some());
         let organizations = all.into_iter().map(|view| (view.organization_id, view.state)).collect();
         let around = Surroundings {
             now: Timestamp::now(),
             names: &self.names,
             broker_connected: self.metrics.counts().broker_connected,
             organizations: Some(organizations),
+            is_shared,
             elsewhere,
         };
         let tracker = Some(&*self.tracker);

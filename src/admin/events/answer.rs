@@ -87,6 +87,8 @@ pub struct Surroundings<'a> {
     pub broker_connected: bool,
     /// State of each configured organization; `None` if no worker answers.
     pub organizations: Option<HashMap<String, OrganizationState>>,
+    /// True if other workers share the store, so that some events are known by their notes there alone.
+    pub is_shared: bool,
     /// Owners of the organizations that another worker than the answering one carries.
     pub elsewhere: HashMap<String, String>,
 }

@@ -138,19 +138,22 @@ fn tracked(sources: &EventSources<'_>, filter: &EventFilter, after: Option<&Posi
     ListPart { listed: newest_of(found, limit + 1), until: None }
 }
 
-/// Lists the events that wait for other workers, by their notes in the store.
+/// Lists the events that wait for other workers, or that others have moved to this one's queues, by their notes in the
+/// store.
 async fn noted(
     sources: &EventSources<'_>,
     filter: &EventFilter,
     after: Option<&Position>,
     limit: usize,
 ) -> Result<ListPart, StoreError> {
-    if sources.around.elsewhere.is_empty() {
+    if !sources.around.is_shared {
         return Ok(ListPart::default());
     }
     let notes = sources.store.queued(MOST_TRACKED).await?.into_iter();
     let notes = notes.map(|(key, note)| (key, TrackedEvent::of_note(note)));
-    let wanted = notes.filter(|(key, noted)| is_elsewhere(sources, key) && filter.matches_tracked((key, noted), after));
+    let is_unknown = |key: &EventKey| sources.tracker.is_none_or(|tracker| tracker.get(key).is_none());
+    let is_listed = |key: &EventKey| is_elsewhere(sources, key) || is_unknown(key);
+    let wanted = notes.filter(|(key, noted)| is_listed(key) && filter.matches_tracked((key, noted), after));
     let most = (READ * MOST_READ).max(limit + 1);
     let newest = newest_of(wanted.collect(), most);
     let mut part = ListPart { listed: Vec::new(), until: newest.get(most - 1).map(|last| last.position.clone()) };

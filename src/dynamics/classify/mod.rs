@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use handoffd_engine::workflow::{Remedy, StepName, elapsed};
 use jiff::Timestamp;
-use jiff::fmt::rfc2822;
 use uuid::Uuid;
 
-use super::answer::{Answer, ErrorBody};
+use super::answer::{Answer, ErrorBody, http_date};
 use table::{Advice, Means, ROWS, SeenAnswer};
 
 pub(super) use privilege::lacking;
@@ -82,8 +81,7 @@ fn wait(text: &str, now: Timestamp) -> Option<Duration> {
         let is_number = text.trim().bytes().all(|byte| byte.is_ascii_digit());
         return Duration::try_from_secs_f64(seconds.max(0.0)).ok().or(is_number.then_some(LONGEST_WAIT));
     }
-    let date = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
-    Some(elapsed(now, date))
+    Some(elapsed(now, http_date(text)?))
 }
 
 #[cfg(test)]

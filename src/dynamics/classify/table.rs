@@ -7,7 +7,9 @@ use handoffd_engine::workflow::StepName;
 
 use super::assertions;
 use super::refusal::{DUPLICATE_RULE, NO_SEGMENT, NO_TABLE};
-use super::words::{CRASHED, NO_CASES, NO_CHATS, PLUGIN_CRASHED, PLUGIN_REFUSED, REFUSED_BY_PLUGIN, ROW};
+use super::words::{
+    CRASHED, NO_CASES, NO_CHATS, NOT_ENTRA, PAGE_FOR_TOKEN, PLUGIN_CRASHED, PLUGIN_REFUSED, REFUSED_BY_PLUGIN, ROW,
+};
 
 /// Properties of a failed answer that the table matches on.
 pub(super) struct SeenAnswer<'a> {
@@ -204,16 +206,9 @@ pub(super) const ROWS: &[ClassifyRow] = &[
              federated_token.",
         ),
     ),
-    row(
-        Of::Token,
-        ANY,
-        Code::Any,
-        MessagePattern::Any,
-        Retry,
-        Words(
-            "If this persists, check whether dynamics.authority or a proxy in between answers with a page of its own.",
-        ),
-    ),
+    // Whoever refuses the token, no event is at fault.
+    row(Of::Token, REFUSED, Code::Any, MessagePattern::Any, Hold, Words(NOT_ENTRA)),
+    row(Of::Token, ANY, Code::Any, MessagePattern::Any, Retry, Words(PAGE_FOR_TOKEN)),
     // The application user. A 401 means that it does not exist, whatever the code (which may be that of the 403 below).
     status(
         &[401..=401],

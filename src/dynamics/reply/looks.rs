@@ -55,7 +55,9 @@ pub(super) fn is_active(row: &Value) -> bool {
 /// Interprets the read of a case that may have been closed since `since`. Its version is in the row, else in the header
 /// `ETag`.
 pub(super) fn seen(body: &Value, etag: Option<&str>, incident: IncidentId, since: Timestamp) -> Option<Receipt> {
-    if body.get("statecode")? != 0 {
+    // A number that is written with decimals is whole all the same; anything else is no state.
+    let state = body.get("statecode")?.as_f64()?;
+    if state != 0.0 {
         return Some(Receipt::IncidentClosed(incident));
     }
     let modified: Option<Timestamp> = body.get("modifiedon").and_then(|time| time.as_str()?.parse().ok());

@@ -11,7 +11,7 @@ use handoffd_engine::event::{Body, ContactId, Event, Handoff, IncidentId};
 use handoffd_engine::text::cut;
 use handoffd_engine::workflow::{Closing, Fault, Fit, NoteForm, Receipt, Remedy, Step, StepName, allow_unlinked};
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorBody};
@@ -40,9 +40,10 @@ const CLOSED_BEFORE_QUEUED: &str = "0x8004051e";
 /// Interprets the answer to a step's request.
 pub(super) fn read(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> ReplyMeaning {
     if answer.is_success() {
-        // Without a representation in the answer, the incident's number is unknown.
-        if answer.body.is_empty() && matches!(sent.step, Step::PostIncident { .. }) {
-            return ReplyMeaning::LookBack(read_incident(sent.event));
+        if lacks_record(sent, answer)
+            && let Some(reading) = look_back(sent)
+        {
+            return reading;
         }
         return done(sent, answer, now).unwrap_or_else(|| ReplyMeaning::Fault(unreadable(sent, answer)));
     }
@@ -73,9 +74,12 @@ pub(super) fn read_back(
         if matches!(sent.step, Step::LookUpContact) {
             return next_survivor();
         }
-        // Its message names the rule, such as an alternate key; that there is no record says nothing.
-        let refusal = if first.is_success() { answer } else { first };
-        let mut fault = fault(sent, refusal, &refusal.error(), now);
+        // Something else than Dynamics answered the request.
+        if first.is_success() {
+            return ReplyMeaning::Fault(unreadable(sent, first));
+        }
+        // The first message names the rule, such as an alternate key; that there is no record says nothing.
+        let mut fault = fault(sent, first, &first.error(), now);
         fault.remedy = Remedy::GiveUp;
         fault.advice = String::from(
             "Dynamics reports that the record exists, but none has its key. Another rule of the environment refuses it \
@@ -103,6 +107,18 @@ pub(super) fn probed(answer: &Answer, now: Timestamp) -> Result<(), Fault> {
     }
     let error = answer.error();
     Err(refused(StepName::Probe, None, answer, &error, now))
+}
+
+/// Returns true if a representation was asked for and the answer has none. Without it an incident's number is unknown. A
+/// work item needs none, but Dynamics does not answer a create with an empty 200, as other servers do.
+fn lacks_record(sent: StepContext<'_>, answer: &Answer) -> bool {
+    match sent.step {
+        Step::PostIncident { .. } => answer.body.is_empty(),
+        Step::PostLiveWorkItem { .. } if answer.status == 200 => {
+            answer.body.is_empty() || answer.object() == Some(Value::Object(Map::new()))
+        }
+        _ => false,
+    }
 }
 
 fn done(sent: StepContext<'_>, answer: &Answer, now: Timestamp) -> Option<ReplyMeaning> {

@@ -92,8 +92,9 @@ impl Tables {
             Change::ForgetContact { organization, email } => {
                 self.contacts.remove(&contact_key(&organization, &email));
             }
-            Change::Learned(organization, learned) => {
-                self.learned.insert(organization, learned);
+            Change::Learned(organization, change) => {
+                let learned = self.learned.entry(organization).or_default();
+                *learned = change.applied_to(*learned);
             }
             Change::Organization(SavedOrganization { id, document }) => {
                 self.organizations.insert(id, document);

@@ -98,8 +98,8 @@ impl Worker {
 
     /// Notes events in the store that have been queued for this long.
     pub(super) async fn note_queued_for(&self, time: Duration) {
-        let is_elsewhere = |organization: &OrganizationId| self.fleet.ownership(organization) == OwnershipState::None;
-        let EventNotes { own, elsewhere } = self.tracker.notes(time, MOST_NOTED, is_elsewhere);
+        let ownership = |organization: &OrganizationId| self.fleet.ownership(organization);
+        let EventNotes { own, elsewhere } = self.tracker.notes(time, MOST_NOTED, ownership);
         let waiting = self.not_begun(elsewhere).await;
         let changes: Vec<_> = own.into_iter().chain(waiting).map(|(key, note)| Change::Queued(key, note)).collect();
         if !changes.is_empty()

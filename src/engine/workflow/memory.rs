@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::event::{ContactId, EventId, IncidentId, WorkItemId};
 
@@ -41,6 +42,11 @@ pub struct Learned {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_attachments: bool,
 }
+
+/// Fields of [`Learned`] that one event changed, with their new values. What others learned meanwhile stays.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(transparent)]
+pub struct LearnedChange(Map<String, Value>);
 
 /// Effect of one event on its session.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -91,6 +97,33 @@ pub enum SessionState {
         /// Incident.
         incident: IncidentId,
     },
+}
+
+impl LearnedChange {
+    /// Returns the fields that differ.
+    pub fn between(before: Learned, after: Learned) -> Self {
+        let before = fields(before);
+        Self(fields(after).into_iter().filter(|(name, value)| before.get(name) != Some(value)).collect())
+    }
+
+    /// Returns the peculiarities with this change.
+    pub fn applied_to(&self, learned: Learned) -> Learned {
+        let mut changed = fields(learned);
+        changed.extend(self.0.clone());
+        serde_json::from_value(Value::Object(changed)).unwrap_or(learned)
+    }
+
+    /// Adds a later change.
+    pub fn extend(&mut self, later: &Self) {
+        self.0.extend(later.0.clone());
+    }
+}
+
+fn fields(learned: Learned) -> Map<String, Value> {
+    match serde_json::to_value(learned) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(), // a struct of plain fields is an object
+    }
 }
 
 impl Memory {

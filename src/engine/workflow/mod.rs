@@ -36,7 +36,7 @@ pub use decide::{Decision, decide};
 pub use fault::{Fault, Remedy};
 pub use history::{HistoryItem, history};
 pub use life::{LeftOut, Life, MILESTONES, Milestone, MilestoneKind, ReplayMark};
-pub use memory::{Learned, Memory, SessionEntry, SessionState};
+pub use memory::{Learned, LearnedChange, Memory, SessionEntry, SessionState};
 pub use new_run::{discarded, new_run};
 pub use outcome::{Failure, IncidentRef, Outcome, Reason, Status, Warning};
 pub use progress::{ContactProgress, Intent, OpenCase, PostedIncident, Progress};

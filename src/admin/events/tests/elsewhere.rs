@@ -2,6 +2,18 @@
 
 use super::*;
 
+#[test]
+fn an_event_that_another_worker_may_have_begun_is_not_said_to_wait() {
+    let (names, queued) = (names(), tracked(EventStage::Queued, 5));
+    let elsewhere = HashMap::from([("org".to_owned(), "host-2".to_owned())]);
+    let around = Surroundings { elsewhere, ..around(&names, Some(OrganizationState::Open)) };
+    let place = |record: Option<&Record>| {
+        EventAnswer::of(&key("evt_1"), record, Some(&queued), &around).expect("an answer").place.expect("a place")
+    };
+    assert_eq!(place(None), "queue q.organization.org, or in progress at worker host-2");
+    assert_eq!(place(Some(&waiting("transient", 7, 12))), "queue q.retry.5m", "its record is newer");
+}
+
 /// This worker moved them, and does not see their ends.
 #[tokio::test]
 async fn what_waits_for_another_worker_is_listed_by_its_note_unless_it_is_over() {
@@ -13,12 +25,17 @@ async fn what_waits_for_another_worker_is_listed_by_its_note_unless_it_is_over()
     all.0.persist(noted.into()).await.unwrap();
     let here = sources(&all, &letters, &names);
     let elsewhere = HashMap::from([("org".to_owned(), "host-2".to_owned())]);
-    let around = Surroundings { elsewhere, ..around(&names, Some(OrganizationState::Open)) };
-    let there = EventSources { around, ..sources(&all, &letters, &names) };
+    let shared = || Surroundings { is_shared: true, ..around(&names, Some(OrganizationState::Open)) };
+    let there = Surroundings { elsewhere, ..shared() };
+    let there = EventSources { around: there, ..sources(&all, &letters, &names) };
+    // Another worker moved them to the queue of this worker's organization.
+    let owner = EventSources { around: shared(), ..sources(&all, &letters, &names) };
     let waiting = EventFilter { state: Some(EventState::Waiting), ..EventFilter::default() };
-    for (sources, expected) in
-        [(&here, &["evt_queued", "evt_retrying"][..]), (&there, &["evt_dead", "evt_noted", "evt_retrying"])]
-    {
+    for (sources, expected) in [
+        (&here, &["evt_queued", "evt_retrying"][..]),
+        (&there, &["evt_dead", "evt_noted", "evt_retrying"]),
+        (&owner, &["evt_dead", "evt_noted", "evt_queued", "evt_retrying"]),
+    ] {
         for limit in 1..5 {
             let (mut found, mut cursor) = (Vec::new(), None);
             loop {

@@ -72,7 +72,14 @@ fn states() -> [(&'static str, OrganizationState); 4] {
 fn around(names: &QueueNames, state: Option<OrganizationState>) -> Surroundings<'_> {
     let organizations = state.map(|state| ("org".to_owned(), state)).into_iter().collect();
     let elsewhere = HashMap::new();
-    Surroundings { now: at(10), names, broker_connected: true, organizations: Some(organizations), elsewhere }
+    Surroundings {
+        now: at(10),
+        names,
+        broker_connected: true,
+        organizations: Some(organizations),
+        is_shared: false,
+        elsewhere,
+    }
 }
 
 /// Answer in one line: state, place, minute, reason, minute of the next attempt.
@@ -109,18 +116,6 @@ fn an_event_waits_for_its_organization_in_its_queue() {
     }
     let queued = tracked(EventStage::Queued, 5);
     assert_eq!(told(None, Some(&queued), None), "waiting | queue q.organization.org | 5 | unknown_organization | -1");
-}
-
-#[test]
-fn an_event_that_another_worker_may_have_begun_is_not_said_to_wait() {
-    let (names, queued) = (names(), tracked(EventStage::Queued, 5));
-    let elsewhere = HashMap::from([("org".to_owned(), "host-2".to_owned())]);
-    let around = Surroundings { elsewhere, ..around(&names, Some(OrganizationState::Open)) };
-    let place = |record: Option<&Record>| {
-        EventAnswer::of(&key("evt_1"), record, Some(&queued), &around).expect("an answer").place.expect("a place")
-    };
-    assert_eq!(place(None), "queue q.organization.org, or in progress at worker host-2");
-    assert_eq!(place(Some(&waiting("transient", 7, 12))), "queue q.retry.5m", "its record is newer");
 }
 
 #[test]

@@ -39,7 +39,8 @@ const CASES: &[(Case, Remedy, &str)] = &[
     ((Token, 400, "invalid_resource", "AADSTS500011: The resource principal was not found"), Remedy::Hold, "environment_url"),
     ((Token, 400, "invalid_grant", "AADSTS53003: Access has been blocked by Conditional Access policies."), Remedy::Hold, "conditional access"),
     ((Token, 400, "invalid_scope", "AADSTS1002012: The provided value for scope is not valid."), Remedy::Hold, "tenant_id, client_id and client_secret"),
-    ((Token, 404, "", "<html>"), Remedy::Retry, "dynamics.authority"),
+    ((Token, 404, "", "<html>"), Remedy::Hold, "dynamics.authority"),
+    ((Token, 401, "", ""), Remedy::Hold, "dynamics.authority"),
     ((Token, 302, "", ""), Remedy::Retry, "dynamics.authority"),
     // The application user.
     ((Probe, 403, "0x80042f09", "The user has not been assigned any roles."), Remedy::Hold, "has no security role"),

@@ -65,6 +65,9 @@ fn an_incident_posted_without_its_representation_is_read_for_its_number() {
             "{status}"
         );
     }
+    let nothing = refusal(404, "0x80040217", "Does Not Exist");
+    let unmade = back_after(&answer(200, ""), 0, &nobody(), &settings(), &nothing);
+    assert_eq!(remedy(&unmade), Some(Remedy::Retry), "something else than Dynamics answered");
     let body = format!(r#"{{"incidentid":"{}","ticketnumber":"CAS-7"}}"#, incident(1));
     let ReplyMeaning::Receipt(Receipt::IncidentPosted { ticket_number, .. }) =
         back(&nobody(), &settings(), &answer(200, &body))

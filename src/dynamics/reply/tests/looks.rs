@@ -63,7 +63,10 @@ fn a_case_that_may_have_been_closed_is_judged_by_state_time_and_dynamics_clock()
     assert_eq!(seen(&case(0, "2026-11-22T10:14:00Z")), unchanged(since));
     let header = Answer { etag: Some("W/\"7\"".to_owned()), ..answer(200, r#"{"statecode":0}"#) };
     assert_eq!(reading(&look, &header), unchanged(since), "a version in the header ETag only");
-    assert_eq!(remedy(&seen("{}")), Some(Remedy::Retry));
+    assert_eq!(seen(r#"{"@odata.etag":"W/\"7\"","statecode":0.0}"#), unchanged(since));
+    for state in ["", r#""statecode":null"#, r#""statecode":"0""#, r#""statecode":false"#] {
+        assert_eq!(remedy(&seen(&format!("{{{state}}}"))), Some(Remedy::Retry), "{state}");
+    }
     assert_eq!(reading(&look, &refusal(404, "0x80040217", "gone")), receipt(Receipt::IncidentMissing(incident(1))));
     // Dynamics' clock is five minutes behind the worker's.
     let behind = Answer {
@@ -125,6 +128,19 @@ fn a_subject_is_cut_to_the_length_that_its_refusal_names() {
     assert_eq!(remedy(&reading(&post(None), &too_long(name))), Some(Remedy::GiveUp));
     let posted = Receipt::WorkItemPosted { id: keys::work_item(&email().key), subject_cut: true };
     assert_eq!(reading(&post(Some(5)), &answer(201, "{}")), receipt(posted));
+}
+
+#[test]
+fn an_empty_200_is_no_proof_of_a_work_item() {
+    let post = Step::PostLiveWorkItem { subject_limit: None };
+    let event = email();
+    for body in ["", "{}"] {
+        let reading_back = ReplyMeaning::LookBack(read_work_item(&event, &settings()));
+        assert_eq!(reading(&post, &answer(200, body)), reading_back, "{body:?}");
+        let nothing = refusal(404, "0x80040217", "Does Not Exist");
+        let unmade = back_after(&answer(200, body), 0, &post, &settings(), &nothing);
+        assert_eq!(remedy(&unmade), Some(Remedy::Retry), "{body:?}");
+    }
 }
 
 #[test]

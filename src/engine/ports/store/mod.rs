@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use crate::event::{ContactId, EventKey, IncidentId, OrganizationId, SessionId, WorkItemId};
 use crate::ports::fleet::Claim;
-use crate::workflow::{Learned, Memory, Milestone, Record, SessionEntry, Status};
+use crate::workflow::{Learned, LearnedChange, Memory, Milestone, Record, SessionEntry, Status};
 use queued::QueuedNote;
 
 /// Store of the worker. Cheap to share; owned by one process.
@@ -176,8 +176,8 @@ pub enum Change {
         /// Email of the contact.
         email: String,
     },
-    /// Sets the requirements learned about an environment.
-    Learned(OrganizationId, Learned),
+    /// Changes what is learned about an environment.
+    Learned(OrganizationId, LearnedChange),
     /// Saves an organization, replacing its previous settings.
     Organization(SavedOrganization),
     /// Removes a saved organization.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::compact_time::CompactTime;
 use super::retried_handoffs::RetriedHandoffs;
 use crate::event::{Event, EventKey, Kind, OrganizationId, SessionId};
+use crate::ports::fleet::OwnershipState;
 use crate::ports::store::queued::QueuedNote;
 
 /// Most events that are tracked, which takes about 30 MB. Later ones are unknown until a worker begins them.
@@ -184,13 +185,14 @@ impl EventTracker {
         tracked.is_noted
     }
 
-    /// Returns notes of the events that have been queued for this long and have none, at most so many for each shard,
-    /// and counts them as noted. Forgets those of organizations elsewhere: their ends are not seen here.
+    /// Returns notes of the events that were queued this long ago and have none, at most so many for each shard, and
+    /// counts them as noted. Other workers learn by them of what is in progress here too. Forgets those of organizations
+    /// elsewhere: their ends are not seen here.
     pub(super) fn notes(
         &self,
         queued_for: Duration,
         most: usize,
-        is_elsewhere: impl Fn(&OrganizationId) -> bool,
+        ownership: impl Fn(&OrganizationId) -> OwnershipState,
     ) -> EventNotes {
         let (mut notes, now) = (EventNotes::default(), Instant::now());
         for shard in &self.shards {
@@ -200,11 +202,12 @@ impl EventTracker {
             while room > 0 && recent.front().is_some_and(|(since, _)| now.duration_since(*since) >= queued_for) {
                 let Some((_, key)) = recent.pop_front() else { break };
                 let Some(tracked) = events.get_mut(&key) else { continue };
-                if tracked.waits() && is_elsewhere(&key.organization_id) {
+                let ownership = ownership(&key.organization_id);
+                if tracked.waits() && ownership == OwnershipState::None {
                     notes.elsewhere.push((key.clone(), tracked.note()));
                     events.remove(&key);
                     room -= 1;
-                } else if tracked.stage == EventStage::Queued && !tracked.is_noted {
+                } else if !tracked.is_noted && tracked.is_worth_a_note(&ownership) {
                     tracked.is_noted = true;
                     notes.own.push((key, tracked.note()));
                     room -= 1;
@@ -320,6 +323,14 @@ impl TrackedEvent {
             session_id: self.session_id.clone(),
             received: self.received.unwrap_or(self.since).timestamp(),
             moved: self.moved(),
+        }
+    }
+
+    fn is_worth_a_note(&self, ownership: &OwnershipState) -> bool {
+        match self.stage {
+            EventStage::Queued => true,
+            EventStage::InProgress | EventStage::OnHold(_) => matches!(ownership, OwnershipState::Term(_)),
+            EventStage::Retrying { .. } => false,
         }
     }
 

@@ -1,7 +1,9 @@
 use tokio::time::advance;
+use uuid::Uuid;
 
 use super::*;
 use crate::event::samples::handoff;
+use crate::ports::fleet::Claim;
 use crate::workflow::samples::at;
 
 const NINE: &str = "2026-11-22T09:00:00Z";
@@ -10,7 +12,7 @@ const NOON: &str = "2026-11-22T12:00:00Z";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn own_notes(tracker: &EventTracker, queued_for: Duration) -> Vec<(EventKey, QueuedNote)> {
-    let EventNotes { own, elsewhere } = tracker.notes(queued_for, MOST_TRACKED, |_| false);
+    let EventNotes { own, elsewhere } = tracker.notes(queued_for, MOST_TRACKED, |_| OwnershipState::Sole);
     assert_eq!(elsewhere, []);
     own
 }
@@ -51,6 +53,21 @@ fn a_second_copy_changes_nothing_of_an_event_in_progress() {
     assert_eq!(tracker.get(&event.key).expect("an event").stage, EventStage::Queued);
 }
 
+/// The other workers of a fleet can't know otherwise what hangs here.
+#[test]
+fn what_is_in_progress_for_long_is_noted_where_others_ask() {
+    let begun = named("begun");
+    let claim = Claim { organization: begun.key.organization_id.clone(), worker: Uuid::nil(), term: 1 };
+    for (ownership, expected) in [(OwnershipState::Sole, 0), (OwnershipState::Term(claim), 1)] {
+        let tracker = EventTracker::default();
+        tracker.routed(&begun, at(NINE));
+        tracker.begins(&begun, at(TEN));
+        let notes = tracker.notes(Duration::ZERO, MOST_TRACKED, |_| ownership.clone());
+        assert_eq!((notes.own.len(), notes.elsewhere.len()), (expected, 0), "{ownership:?}");
+        assert_eq!(tracker.ends(&begun.key), expected == 1, "{ownership:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_an_event_that_waits_is_noted_and_only_once() {
     let tracker = EventTracker::default();
@@ -81,7 +98,7 @@ async fn an_event_that_another_worker_processes_is_noted_and_forgotten() {
     tracker.begins(&begun, at(TEN));
     advance(HOUR).await;
     tracker.routed(&late, at(NOON));
-    let notes = tracker.notes(HOUR, MOST_TRACKED, |_| true);
+    let notes = tracker.notes(HOUR, MOST_TRACKED, |_| OwnershipState::None);
     assert!(notes.own.is_empty() && notes.elsewhere.iter().map(|(key, _)| key).eq([&waits.key]));
     assert!(tracker.get(&waits.key).is_none());
     assert!(tracker.get(&begun.key).is_some() && tracker.get(&late.key).is_some());
@@ -102,7 +119,7 @@ async fn what_waits_of_an_organization_that_is_given_back_is_noted_and_forgotten
     assert_eq!(tracker.count(|_| true), 3);
     tracker.give_back(&noted.key.organization_id);
     assert!(tracker.get(&noted.key).is_none() && tracker.count(|_| true) == 2);
-    assert_eq!(tracker.notes(Duration::ZERO, MOST_TRACKED, |_| true).elsewhere.len(), 2);
+    assert_eq!(tracker.notes(Duration::ZERO, MOST_TRACKED, |_| OwnershipState::None).elsewhere.len(), 2);
     assert_eq!(tracker.count(|_| true), 0);
 }
 

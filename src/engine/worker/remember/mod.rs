@@ -4,15 +4,16 @@ use jiff::Timestamp;
 
 use crate::event::{Body, Event, EventId, IncidentId};
 use crate::ports::store::Change;
-use crate::workflow::{Memory, Progress, Receipt, SessionEntry, SessionState, learn};
+use crate::workflow::{LearnedChange, Memory, Progress, Receipt, SessionEntry, SessionState, learn};
 
 /// Applies a receipt to the loaded memory, and returns the changes for the store.
 pub(super) fn remember(event: &Event, receipt: &Receipt, memory: &mut Memory, at: Timestamp) -> Vec<Change> {
     let mut changes = Vec::new();
     let learned = learn(memory.learned, receipt);
     if learned != memory.learned {
+        let change = LearnedChange::between(memory.learned, learned);
+        changes.push(Change::Learned(event.key.organization_id.clone(), change));
         memory.learned = learned;
-        changes.push(Change::Learned(event.key.organization_id.clone(), learned));
     }
     match receipt {
         Receipt::ContactFound(contact) | Receipt::ContactCreated(contact) => {

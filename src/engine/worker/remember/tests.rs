@@ -64,15 +64,14 @@ fn environment_requirements_are_stored_once_per_organization() {
     ];
     for (receipt, learned) in all {
         let mut memory = Memory::default();
-        assert_eq!(noted(&email(), &receipt, &mut memory), [Change::Learned("org_acme".into(), learned)]);
+        let change = LearnedChange::between(Learned::default(), learned);
+        assert_eq!(noted(&email(), &receipt, &mut memory), [Change::Learned("org_acme".into(), change)]);
         assert_eq!(noted(&email(), &receipt, &mut memory), [], "it is stored already");
     }
-    let mut memory =
-        Memory { learned: Learned { placeholder: Some(contact(3)), ..Learned::default() }, ..Memory::default() };
-    assert_eq!(
-        noted(&email(), &Receipt::PlaceholderGone, &mut memory),
-        [Change::Learned("org_acme".into(), Learned::default())]
-    );
+    let learned = Learned { placeholder: Some(contact(3)), ..Learned::default() };
+    let mut memory = Memory { learned, ..Memory::default() };
+    let gone = LearnedChange::between(learned, Learned::default());
+    assert_eq!(noted(&email(), &Receipt::PlaceholderGone, &mut memory), [Change::Learned("org_acme".into(), gone)]);
 }
 
 /// Returns the progress after these receipts.

@@ -18,7 +18,7 @@ pub use line::{ExportEnd, ExportHeader, ExportLine, LineError, parse_line, write
 use super::queued::QueuedNote;
 use super::{Change, SavedOrganization, StoreError};
 use crate::event::{ContactId, EventId, EventKey, OrganizationId, SessionId};
-use crate::workflow::{Learned, Record, SessionEntry};
+use crate::workflow::{Learned, LearnedChange, Record, SessionEntry};
 
 /// Number of entries in a page of an export, and in a batch of an import.
 pub const PAGE: usize = 1000;
@@ -198,7 +198,9 @@ impl PortableEntry {
                 [first, at].into_iter().map(change).collect()
             }
             Self::Contact { .. } => Vec::new(),
-            Self::Learned { organization_id, learned } => vec![Change::Learned(organization_id, learned)],
+            Self::Learned { organization_id, learned } => {
+                vec![Change::Learned(organization_id, LearnedChange::between(Learned::default(), learned))]
+            }
             Self::Organization { organization_id: id, document } => {
                 vec![Change::Organization(SavedOrganization { id, document })]
             }
