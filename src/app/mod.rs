@@ -40,7 +40,7 @@ use signals::ProcessSignals;
 use systemd::ServiceManager;
 
 pub use offline::{Offline, accept_store, inspect, list_workers};
-pub use open_store::{migrate_store, store_beside_workers};
+pub use open_store::{migrate_store, operators_beside_workers, store_beside_workers};
 pub use options::{bus as bus_options, queue_names};
 pub use portable_store::{Transfer, portable_store};
 

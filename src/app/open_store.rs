@@ -5,12 +5,14 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use handoffd_engine::ports::metrics::NoMetrics;
 use handoffd_engine::ports::store::Store;
+use handoffd_engine::ports::store::operators::OperatorStore;
 use tokio::task::spawn_blocking;
 
 use super::fleet::{AloneWorker, FleetMembership};
 use super::opened_store::{OpenedStore, StoreDamage};
 use super::{options, store_guard};
 use crate::config::{Config, StoreKind};
+use crate::postgres::PostgresStore;
 use crate::sled::{CorruptionPolicy, SledStore};
 use crate::telemetry::metrics::PrometheusMetrics;
 use crate::{postgres, sled as embedded};
@@ -68,11 +70,26 @@ pub async fn store_beside_workers(config: &Config) -> Result<Option<Arc<dyn Stor
     match config.store.kind {
         StoreKind::Sled if !config.store.path.exists() => Ok(None),
         StoreKind::Sled => Ok(Some(Arc::new(open_embedded(config).await?))),
-        StoreKind::Postgres => {
-            let options = postgres::PostgresOptions { migrate: false, ..options::postgres(config)? };
-            Ok(Some(Arc::new(postgres::open(&options, Arc::new(NoMetrics)).await?)))
-        }
+        StoreKind::Postgres => Ok(Some(Arc::new(open_postgres(config).await?))),
     }
+}
+
+/// Opens the operators' part of the store for a command, as [`store_beside_workers`].
+///
+/// # Errors
+/// As [`store_beside_workers`].
+pub async fn operators_beside_workers(config: &Config) -> Result<Option<Arc<dyn OperatorStore>>> {
+    match config.store.kind {
+        StoreKind::Sled if !config.store.path.exists() => Ok(None),
+        StoreKind::Sled => Ok(Some(Arc::new(open_embedded(config).await?))),
+        StoreKind::Postgres => Ok(Some(Arc::new(open_postgres(config).await?))),
+    }
+}
+
+/// Opens PostgreSQL without migrating it.
+async fn open_postgres(config: &Config) -> Result<PostgresStore> {
+    let options = postgres::PostgresOptions { migrate: false, ..options::postgres(config)? };
+    Ok(postgres::open(&options, Arc::new(NoMetrics)).await?)
 }
 
 /// Creates or migrates the tables in PostgreSQL. Returns their version.

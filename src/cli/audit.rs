@@ -11,7 +11,8 @@ use super::remote::{Remote, user};
 use super::shell::print_status;
 use crate::admin::api::events::MOST_DISCARDED;
 use crate::admin::audit::dead_letters::OperationTally;
-use crate::admin::audit::{AuditAction, AuditEntry, Identity, log, operator};
+use crate::admin::audit::{AuditAction, AuditEntry, AuditTrail, Identity, log, operator};
+use crate::app::operators_beside_workers;
 use crate::config::Config;
 
 /// Reports an operation on dead letters.
@@ -21,22 +22,42 @@ pub(super) async fn report_operation(config: &Config, operation: &Operation, tal
     }
 }
 
-/// Has the running worker record an action, which then lists it. Without one, logs it to standard error.
+/// Has the running worker record an action, which then lists it. Without one, adds it to the list in the store, and logs it
+/// to standard error.
 pub(super) async fn report(config: &Config, action: AuditAction, subject: &str, count: u64) {
-    if count == 0 || reported(config, action, subject, count).await {
+    if count == 0 {
         return;
     }
+    let is_alone = match Remote::find(config).await {
+        Ok(Some(remote)) => {
+            let action = json!({ "action": action, "subject": subject, "count": count });
+            if remote.report("/api/v1/audit", &action).await.is_ok() {
+                return;
+            }
+            false
+        }
+        Ok(None) => true,
+        Err(_) => false,
+    };
     // An error means that this process logs already.
     _ = crate::telemetry::logs::init(&config.log, None);
-    log(&AuditEntry {
-        at: Timestamp::now(),
-        who: Identity::Local,
-        from: None,
-        user: Some(user()),
-        action,
-        subject: subject.to_owned(),
-        count,
-    });
+    let (at, subject) = (Timestamp::now(), subject.to_owned());
+    let entry = AuditEntry { at, who: Identity::Local, from: None, user: Some(user()), action, subject, count };
+    if let Err(problem) = keep(config, entry, is_alone).await {
+        print_status(format_args!("warning: could not add this to the list of operators' actions: {problem:#}"));
+    }
+}
+
+/// Logs an action, and adds it to the list in the store. With the embedded store, a worker that refuses it owns that.
+async fn keep(config: &Config, entry: AuditEntry, is_alone: bool) -> Result<()> {
+    let store = if is_alone { operators_beside_workers(config).await } else { Ok(None) };
+    let Ok(Some(store)) = store else {
+        log(&entry);
+        return store.map(drop);
+    };
+    let trail = AuditTrail::new(store);
+    trail.record(entry);
+    Ok(trail.save_all().await?)
 }
 
 /// Records discards in the histories of their events: by the running worker, or in the store. Without either they are
@@ -72,12 +93,4 @@ async fn in_store(config: &Config, events: &[EventKey]) -> Result<()> {
     let recorded = store.record_discards(events, &discard).await;
     _ = store.close().await;
     recorded.map(drop).map_err(Into::into)
-}
-
-async fn reported(config: &Config, action: AuditAction, subject: &str, count: u64) -> bool {
-    let action = json!({ "action": action, "subject": subject, "count": count });
-    match Remote::find(config).await {
-        Ok(Some(remote)) => remote.report("/api/v1/audit", &action).await.is_ok(),
-        _ => false,
-    }
 }

@@ -106,6 +106,10 @@ async fn a_command_names_its_user_to_the_worker_or_logs_by_itself() {
     let told = told.unwrap_or_else(|| panic!("{}", text(&alone.stderr)));
     assert_eq!((field(&told, "target"), field(&told, "action")), (&json!("audit"), &json!("discard")), "{told}");
     assert_eq!((field(&told, "who"), field(&told, "count")), (&json!("local"), &json!(1)), "{told}");
+    rig.start_worker("worker").ready().await;
+    let listed = Api::of(&rig).get("/api/v1/audit").await["entries"][0].clone();
+    assert_eq!((&listed["action"], &listed["who"]), (&json!("discard"), &json!("local")), "{listed}");
+    assert_eq!(listed["subject"], format!("events {}", two.id()), "{listed}");
 }
 
 /// While no worker runs, another user listens on its port and waits for the token.

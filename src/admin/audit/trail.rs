@@ -83,6 +83,15 @@ impl AuditTrail {
         }
     }
 
+    /// Writes all actions to the store, once.
+    ///
+    /// # Errors
+    /// If the store can't be written.
+    pub async fn save_all(&self) -> Result<(), StoreError> {
+        while !self.save().await? {}
+        Ok(())
+    }
+
     /// Writes some actions. Returns true if there were none.
     async fn save(&self) -> Result<bool, StoreError> {
         let some: Vec<OperatorAction> = self.lock().iter().take(AT_ONCE).cloned().collect();
