@@ -80,11 +80,13 @@ async fn inquire(config: &Config, id: &str) -> Result<Inquiry> {
         limits: Limits { max_event_bytes: config.worker.max_event_bytes },
         failed: AtomicBool::new(false),
     };
+    let paused = store.pauses().await.unwrap_or_default().into_iter().map(|(organization, _)| organization).collect();
     let around = Surroundings {
         now: Timestamp::now(),
         names: &names,
         broker_connected: false,
         organizations: None,
+        paused,
         is_shared: false,
         elsewhere: HashMap::new(),
     };

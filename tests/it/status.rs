@@ -313,3 +313,21 @@ async fn long_waits_throttling_for_more_than_a_minute_shows() {
     rig.bus.outcome(event.id()).await;
     is_working(&rig).await;
 }
+
+#[tokio::test]
+async fn an_organization_whose_file_is_gone_is_listed_while_the_worker_has_it() {
+    let rig = rig().start().await;
+    let folder = rig.folder.path().join("organizations");
+    let aside = rig.folder.path().join("aside");
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    let listed = rig.worker().command(&["org", "list", "--json"]).await;
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let one = listed.as_array().unwrap().iter().find(|one| one["organization_id"] == ORGANIZATION);
+    let one = one.unwrap_or_else(|| panic!("{listed}"));
+    assert_eq!((&one["state"], &one["readable"]), (&json!("open"), &json!(false)), "{listed}");
+    assert!(one["problem"].as_str().unwrap().contains("the file is gone"), "{listed}");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    rig.hand_off(&handoff("email")).await;
+}

@@ -1,5 +1,6 @@
 //! `/api/v1/events` and `/api/v1/why/{id}`: what is known of events, finished or not.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,6 +183,7 @@ impl ApiState {
             names: &self.names,
             broker_connected: self.metrics.counts().broker_connected,
             organizations: Some(organizations),
+            paused: HashSet::new(),
             is_shared,
             elsewhere,
         };

@@ -20,6 +20,11 @@ pub(super) const NO_WORKER: &str = "No worker answers. Start one; the event is n
 pub(super) const NO_BROKER: &str =
     "The broker, which keeps it, can't be reached by the worker; see `handoffd status`. The event is not lost.";
 
+/// Returns the advice for an event of a paused organization while no worker runs.
+pub(super) fn no_worker_and_paused(id: &str) -> String {
+    format!("{NO_WORKER} Organization {id} is paused by an operator; resume it too.")
+}
+
 /// Returns the advice for an event that waits because of its organization.
 pub(super) fn of_organization(id: &str, state: &OrganizationState) -> String {
     match state {

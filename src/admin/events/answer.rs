@@ -1,6 +1,6 @@
 //! Answer about one event, derived from everything that is known of it. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ pub struct Surroundings<'a> {
     pub broker_connected: bool,
     /// State of each configured organization; `None` if no worker answers.
     pub organizations: Option<HashMap<String, OrganizationState>>,
+    /// Organizations that are paused, as far as no worker answers and the store is asked instead.
+    pub paused: HashSet<OrganizationId>,
     /// True if other workers share the store, so that some events are known by their notes there alone.
     pub is_shared: bool,
     /// Owners of the organizations that another worker than the answering one carries.
@@ -219,7 +221,14 @@ fn queued(blank: EventAnswer, key: &EventKey, since: Timestamp, around: &Surroun
         advice: Some(advice),
         ..answer.clone()
     };
-    let Some(organizations) = &around.organizations else { return of("queued", advice::NO_WORKER.to_owned()) };
+    let Some(organizations) = &around.organizations else {
+        let is_paused = around.paused.contains(&key.organization_id);
+        return if is_paused {
+            of("paused", advice::no_worker_and_paused(id))
+        } else {
+            of("queued", advice::NO_WORKER.to_owned())
+        };
+    };
     let Some(state) = organizations.get(id) else {
         return of("unknown_organization", advice::UNKNOWN_ORGANIZATION.to_owned());
     };

@@ -22,6 +22,9 @@ pub(super) async fn list(config: &Config, env: &EnvironmentVariables) -> Result<
         let hidden = files.contains(&one["organization_id"]);
         listed.push(if hidden { shadowed(one) } else { one });
     }
+    let is_there = |file: &str| loaded.broken.iter().any(|broken| broken.display().to_string() == file);
+    let gone = views.iter().flatten().filter(|view| !files.contains(&view["organization_id"]));
+    listed.extend(gone.filter_map(of_gone_file).filter(|one| !one["file"].as_str().is_some_and(is_there)));
     listed.sort_by_key(|one| one["organization_id"].as_str().unwrap_or_default().to_owned());
     for file in &loaded.broken {
         let of_it = |place: &FaultPlace| matches!(place, FaultPlace::File { path, .. } if path == file);
@@ -108,6 +111,14 @@ fn add_view(one: &mut Value, views: &[Value]) {
 /// Entry of an organization listed by the worker. It is readable; if only its secret is not, the organization is blocked.
 fn of_worker(view: &Value) -> Value {
     entry(view["organization_id"].as_str(), None, view["environment_url"].as_str(), None)
+}
+
+/// Entry of an organization whose file is gone while the worker has it still: it keeps all of them for a while if they
+/// vanish at once.
+fn of_gone_file(view: &Value) -> Option<Value> {
+    let file = view["source"]["file"].as_str()?;
+    let problem = "the file is gone; the worker removes the organization soon, at once on SIGHUP";
+    Some(entry(view["organization_id"].as_str(), Some(file), view["environment_url"].as_str(), Some(problem)))
 }
 
 fn of_file(organization: &Organization) -> Value {

@@ -14,6 +14,20 @@ fn an_event_that_another_worker_may_have_begun_is_not_said_to_wait() {
     assert_eq!(place(Some(&waiting("transient", 7, 12))), "queue q.retry.5m", "its record is newer");
 }
 
+#[test]
+fn a_pause_is_told_while_no_worker_runs() {
+    let (names, queued) = (names(), tracked(EventStage::Queued, 5));
+    let alone = |paused| Surroundings { organizations: None, paused, ..around(&names, None) };
+    for (paused, reason, advice) in [
+        (HashSet::new(), "queued", "Start one"),
+        (HashSet::from(["org".into()]), "paused", "Organization org is paused by an operator; resume it too."),
+    ] {
+        let answer = EventAnswer::of(&key("evt_1"), None, Some(&queued), &alone(paused)).expect("an answer");
+        assert_eq!(answer.reason.as_deref(), Some(reason));
+        assert!(answer.advice.expect("advice").contains(advice), "{reason}");
+    }
+}
+
 /// This worker moved them, and does not see their ends.
 #[tokio::test]
 async fn what_waits_for_another_worker_is_listed_by_its_note_unless_it_is_over() {

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,7 @@ fn around(names: &QueueNames, state: Option<OrganizationState>) -> Surroundings<
         names,
         broker_connected: true,
         organizations: Some(organizations),
+        paused: HashSet::new(),
         is_shared: false,
         elsewhere,
     }
