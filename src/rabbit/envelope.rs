@@ -36,11 +36,12 @@ fn texts(headers: &FieldTable) -> Vec<(String, String)> {
     headers.inner().iter().filter_map(|(name, value)| Some((name.to_string(), text(value)?))).collect()
 }
 
-/// Converts text, numbers and booleans to text, and times to RFC 3339 as in CloudEvents' `time`. Tables, arrays and
-/// bytes are not converted.
+/// Converts numbers, booleans and bytes of UTF-8 to text, and times to RFC 3339 as in CloudEvents' `time`. Tables and arrays
+/// are not converted.
 fn text(value: &AMQPValue) -> Option<String> {
     match value {
         AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::ByteArray(bytes) => String::from_utf8(bytes.as_slice().to_vec()).ok(),
         AMQPValue::ShortString(text) => Some(text.to_string()),
         AMQPValue::Boolean(value) => Some(value.to_string()),
         AMQPValue::ShortShortInt(number) => Some(number.to_string()),
@@ -53,11 +54,7 @@ fn text(value: &AMQPValue) -> Option<String> {
         AMQPValue::Timestamp(seconds) => time(*seconds),
         AMQPValue::Float(number) => Some(number.to_string()),
         AMQPValue::Double(number) => Some(number.to_string()),
-        AMQPValue::DecimalValue(_)
-        | AMQPValue::FieldArray(_)
-        | AMQPValue::FieldTable(_)
-        | AMQPValue::ByteArray(_)
-        | AMQPValue::Void => None,
+        AMQPValue::DecimalValue(_) | AMQPValue::FieldArray(_) | AMQPValue::FieldTable(_) | AMQPValue::Void => None,
     }
 }
 
@@ -100,7 +97,8 @@ mod tests {
             (bytes(b"\xff\xfe"), None),
             (AMQPValue::FieldArray(FieldArray::default()), None),
             (AMQPValue::FieldTable(FieldTable::default()), None),
-            (AMQPValue::ByteArray(ByteArray::from(b"text".to_vec())), None),
+            (AMQPValue::ByteArray(ByteArray::from(b"text".to_vec())), Some("text")),
+            (AMQPValue::ByteArray(ByteArray::from(vec![0xff])), None),
             (AMQPValue::Timestamp(0), Some("1970-01-01T00:00:00Z")),
             (AMQPValue::Timestamp(1_764_000_000), Some("2025-11-24T16:00:00Z")),
             (AMQPValue::Timestamp(u64::MAX), None),

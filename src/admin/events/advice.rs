@@ -13,6 +13,9 @@ pub(super) const UNKNOWN_ORGANIZATION: &str = "Its organization is not configure
 /// Advice for a dead letter.
 pub(super) const DEAD: &str =
     "View the dead letter, fix the cause, then replay it; discard it only if it is not needed any more.";
+/// Advice for a dead letter that its queue has not confirmed.
+pub(super) const NOT_THERE_YET: &str = "It is given up, but the queue does not have it yet; the worker tries again. It can be \
+    replayed once it is there. If this lasts, `handoffd status` says what is wrong with the queue.";
 /// Advice for an event while no worker runs.
 pub(super) const NO_WORKER: &str = "No worker answers. Start one; the event is not lost.";
 

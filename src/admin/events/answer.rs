@@ -305,9 +305,19 @@ fn dead(blank: EventAnswer, record: &Record, outcome: &Outcome, names: &QueueNam
             ..answer
         };
     }
+    let place = queue(&names.dead_letters);
+    if !record.settled {
+        return EventAnswer {
+            state: EventState::Dead,
+            place: Some(format!("on its way to {place}")),
+            since: Some(outcome.finished_at),
+            advice: Some(advice::NOT_THERE_YET.to_owned()),
+            ..answer
+        };
+    }
     EventAnswer {
         state: EventState::Dead,
-        place: Some(queue(&names.dead_letters)),
+        place: Some(place),
         since: Some(outcome.finished_at),
         advice: error.and_then(|error| error.advice.clone()).or_else(|| Some(advice::DEAD.to_owned())),
         ..answer

@@ -137,8 +137,9 @@ impl Worker {
         rung: usize,
         why: &'static str,
     ) -> Postponed {
-        let (attempts, first_seen) = (message_history.attempts, self.first_seen(message_history));
-        Postponed { rung, kind, attempts, first_seen, age: message_history.age, refusals: 0, why }
+        let MessageHistory { attempts, age, announced, .. } = *message_history;
+        let first_seen = self.first_seen(message_history);
+        Postponed { rung, kind, attempts, first_seen, age, refusals: 0, announced, why }
     }
 }
 

@@ -87,9 +87,12 @@ impl Worker {
                     error = %problem,
                     "could not move an event to its organization's queue"
                 );
-                self.track_retry(&key, 0, "queue_refused");
                 _ = self
-                    .retry_refused(delivery, Some(EventName { key: &key, session_id: &session_id }), "queue_refused")
+                    .retry_refused(
+                        delivery,
+                        Some(EventName { key: &key, session_id: &session_id }),
+                        ("queue_refused", false),
+                    )
                     .await;
             }
             Err(problem) => {

@@ -30,12 +30,19 @@ impl Worker {
     pub(super) async fn settle(&self, arrival: Arrival, settlement: Settlement) -> Disposition {
         // The tickets end with this function, so events behind proceed only once this one is settled.
         let account = OrganizationAccount::new(&arrival, &settlement);
-        let Arrival { delivery, received, decoded, tickets, claim, pending, .. } = arrival;
+        let Arrival { delivery, received, decoded, tickets, claim, pending, message_history, .. } = arrival;
         let received = EventReceipt { delivered: received, first_seen: pending.first_seen() };
         let event = event_in(&decoded).map(EventName::of);
         let is_void = claim.as_ref().is_some_and(|claim| !self.fleet.holds(claim));
         let settlement = if is_void && !matches!(settlement, Settlement::Requeue) { self.fenced() } else { settlement };
-        let announced = self.announce(&settlement, &delivery.envelope).await;
+        let is_dead = matches!(settlement, Settlement::Dead(_));
+        let announced = if is_dead && message_history.announced {
+            Ok(())
+        } else {
+            self.announce(&settlement, &delivery.envelope).await
+        };
+        // Said once, however often the dead-letter queue refuses it.
+        let is_announced = is_dead && announced.is_ok();
         let settled = match announced {
             Ok(()) => self.conclude((&delivery, event), (received, claim), settlement).await,
             Err(problem) => Err(problem),
@@ -52,10 +59,10 @@ impl Worker {
                 report(delivery.requeue().await);
                 Disposition::Unacked
             }
-            Ok(AfterCopy::Again) => self.retry_refused(delivery, event, "store").await,
+            Ok(AfterCopy::Again) => self.retry_refused(delivery, event, ("store", is_announced)).await,
             Err(problem) if problem.is_of_destination() => {
                 debug!(error = %problem, "could not announce or copy a decided event; moving it to a retry queue");
-                self.retry_refused(delivery, event, "destination_refused").await
+                self.retry_refused(delivery, event, ("destination_refused", is_announced)).await
             }
             Err(problem) => {
                 log_unsettled(&problem, "could not settle a message; the broker will redeliver it");
@@ -69,18 +76,22 @@ impl Worker {
         &self,
         delivery: Delivery,
         event: Option<EventName<'_>>,
-        why: &'static str,
+        (why, announced): (&'static str, bool),
     ) -> Disposition {
         let message_history = headers::message_history(&delivery.envelope, self.now());
         let last = self.settings.policy.delays.len().saturating_sub(1);
         let rung = usize::try_from(message_history.refusals).unwrap_or(usize::MAX).min(last);
         let refusals = message_history.refusals.saturating_add(1);
-        let postponed =
-            Postponed { refusals, ..self.postponed_from_headers(&message_history, Kind::Handoff, rung, why) };
+        let postponed = self.postponed_from_headers(&message_history, Kind::Handoff, rung, why);
+        let postponed = Postponed { refusals, announced: postponed.announced || announced, ..postponed };
+        // Before the copy, as a short wait may be over before this is.
+        if let Some(event) = event {
+            self.track_retry(event.key, rung, why);
+        }
         match self.copy_to_any_retry_queue(&delivery, event, &postponed).await {
             Ok(()) => {
                 report(delivery.ack().await);
-                Disposition::Acked
+                Disposition::Postponed
             }
             Err(problem) => {
                 log_unsettled(&problem, "could not move an event to a retry queue; returning it to its queue");
@@ -298,6 +309,8 @@ impl<'a> EventName<'a> {
 pub(super) enum Disposition {
     /// The message is acknowledged.
     Acked,
+    /// A copy waits in a retry queue, since a destination refuses it; the message is acknowledged.
+    Postponed,
     /// The message returns to its queue, at the latest when its channel is closed.
     Unacked,
 }

@@ -54,6 +54,8 @@ pub(super) struct Postponed {
     pub(super) age: Option<Duration>,
     /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
+    /// True if its failed outcome is announced.
+    pub(super) announced: bool,
     /// Label of the metric, see [`crate::ports::metrics::Measurement::Retried`].
     pub(super) why: &'static str,
 }

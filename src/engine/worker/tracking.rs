@@ -78,7 +78,7 @@ impl Worker {
                     _ = self.store.write(vec![Change::ForgetQueued(key)]).await;
                 }
             }
-            (NextStage::Retrying, Disposition::Acked) => {}
+            (NextStage::Retrying, Disposition::Acked) | (_, Disposition::Postponed) => {}
             (NextStage::Queued, _) | (_, Disposition::Unacked) => {
                 self.tracker.enters(&key, EventStage::Queued, self.now());
             }

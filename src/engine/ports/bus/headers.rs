@@ -24,6 +24,8 @@ pub const ORIGINAL_ROUTING_KEY: &str = "x-handoffd-original-routing-key";
 pub const AGE: &str = "x-handoffd-age-ms";
 /// Number of times a destination has refused the message since its outcome was decided.
 pub const REFUSALS: &str = "x-handoffd-refusals";
+/// Set once its failed outcome is announced, while the dead-letter queue refuses it.
+pub const ANNOUNCED: &str = "x-handoffd-announced";
 /// Reason that the message waits in a retry queue, as in the metric of retries.
 pub const WAIT_REASON: &str = "x-handoffd-wait-reason";
 /// Number of replays by operators.
@@ -46,5 +48,6 @@ pub const OF_A_DEATH: &[&str] = &[
     DEAD_AT,
     AGE,
     REFUSALS,
+    ANNOUNCED,
     WAIT_REASON,
 ];

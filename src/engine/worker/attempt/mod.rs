@@ -313,7 +313,7 @@ impl Attempt<'_> {
 
     fn postponed(&self, rung: usize, why: &'static str) -> Postponed {
         let Record { kind, attempts, first_seen, .. } = self.record;
-        Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, why }
+        Postponed { rung, kind, attempts, first_seen, age: None, refusals: 0, announced: false, why }
     }
 
     async fn finish(&mut self, outcome: Box<Outcome>) -> Result<Settlement, StoreError> {

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::settlement::{NewDeadLetter, Postponed, STORE_FAILED};
 use crate::event::Envelope;
 use crate::ports::bus::headers::{
-    AGE, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON, REFUSALS,
-    REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP, WAIT_REASON,
+    AGE, ANNOUNCED, ATTEMPTS, DEAD_AT, ERROR, EVENT_ID, FIRST_SEEN, ORGANIZATION_ID, ORIGINAL_ROUTING_KEY, REASON,
+    REFUSALS, REPLAYED_AT, REPLAYED_BY, SESSION_ID, STEP, WAIT_REASON,
 };
 use crate::workflow::ReplayMark;
 
@@ -37,6 +37,8 @@ pub(super) struct MessageHistory {
     pub(super) age: Option<Duration>,
     /// Number of times a destination has refused it since its outcome was decided.
     pub(super) refusals: u32,
+    /// True if its failed outcome is announced, and only the dead-letter queue has refused it since.
+    pub(super) announced: bool,
     /// True if it last waited because the store failed, which may have interrupted an attempt.
     pub(super) waited_for_store: bool,
 }
@@ -68,7 +70,15 @@ pub(super) fn message_history(envelope: &Envelope, now: Timestamp) -> MessageHis
     let count = |name| u32::try_from(number(name).unwrap_or(0)).unwrap_or(u32::MAX).min(MOST_ATTEMPTS);
     let age = number(AGE).map(Duration::from_millis);
     let waited_for_store = envelope.header(WAIT_REASON) == Some(STORE_FAILED);
-    MessageHistory { attempts: count(ATTEMPTS), first_seen, age, refusals: count(REFUSALS), waited_for_store }
+    let announced = envelope.header(ANNOUNCED).is_some();
+    MessageHistory {
+        attempts: count(ATTEMPTS),
+        first_seen,
+        age,
+        refusals: count(REFUSALS),
+        announced,
+        waited_for_store,
+    }
 }
 
 /// Returns the headers of a copy in a retry queue.
@@ -81,6 +91,7 @@ pub(super) fn for_retry(postponed: &Postponed, routing_key: &str) -> CopyHeaders
     ];
     headers.extend(postponed.age.map(|age| (AGE, age.as_millis().to_string())));
     headers.extend((postponed.refusals > 0).then(|| (REFUSALS, postponed.refusals.to_string())));
+    headers.extend(postponed.announced.then(|| (ANNOUNCED, "true".to_owned())));
     headers
 }
 

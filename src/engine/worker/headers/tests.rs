@@ -106,7 +106,7 @@ fn no_header_of_a_dead_letter_holds_customer_text() {
 
 fn postponed() -> Postponed {
     let (kind, first_seen) = (Kind::Handoff, at(DEAD));
-    Postponed { rung: 0, kind, attempts: 4, first_seen, age: None, refusals: 0, why: "transient" }
+    Postponed { rung: 0, kind, attempts: 4, first_seen, age: None, refusals: 0, announced: false, why: "transient" }
 }
 
 fn read_back(headers: &CopyHeaders) -> MessageHistory {
@@ -139,7 +139,14 @@ fn age_and_refusals_go_with_a_copy_and_end_at_dead_lettering() {
     assert_eq!(headers[4..], [(AGE, "90500".to_owned()), (REFUSALS, "3".to_owned())]);
     assert_eq!(
         read_back(&headers),
-        MessageHistory { attempts: 4, first_seen: Some(at(DEAD)), age, refusals: 3, waited_for_store: false }
+        MessageHistory {
+            attempts: 4,
+            first_seen: Some(at(DEAD)),
+            age,
+            refusals: 3,
+            announced: false,
+            waited_for_store: false
+        }
     );
     let of_store = for_retry(&Postponed { why: STORE_FAILED, ..postponed() }, "session.handoff.email");
     assert!(read_back(&of_store).waited_for_store);

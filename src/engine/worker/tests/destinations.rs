@@ -12,12 +12,18 @@ use crate::ports::bus::samples::{MessageEnd, QueuedMessage};
 use crate::workflow::{Phase, Remedy};
 
 const REFUSALS: &str = "x-handoffd-refusals";
+const ANNOUNCED: &str = "x-handoffd-announced";
 
 fn rung_and_refusals(end: &MessageEnd) -> (usize, &str) {
     match end {
         MessageEnd::Later { rung, headers } => (*rung, &headers[REFUSALS]),
         other => panic!("expected a retry: {other:?}"),
     }
+}
+
+fn announced(end: &MessageEnd) -> Option<&str> {
+    let MessageEnd::Later { headers, .. } = end else { return None };
+    headers.get(ANNOUNCED).map(String::as_str)
 }
 
 fn set(what: &AtomicBool, on: bool) {
@@ -31,7 +37,9 @@ async fn refused(rig: &Rig, times: usize) -> Vec<usize> {
         let end = rig.process(past, handoff("evt_1")).await;
         let (rung, refusals) = rung_and_refusals(&end);
         rungs.push(rung);
-        past = envelope(&[(REFUSALS, refusals), ("x-handoffd-first-seen", "2026-11-22T11:59:00Z")]);
+        let known = [(REFUSALS, refusals), ("x-handoffd-first-seen", "2026-11-22T11:59:00Z")];
+        let announced = announced(&end).map(|text| (ANNOUNCED, text));
+        past = envelope(&known.into_iter().chain(announced).collect::<Vec<_>>());
     }
     rungs
 }
@@ -56,6 +64,7 @@ async fn a_refused_dead_letter_climbs_the_ladder_and_stays_dead() {
     assert_eq!(refused(&rig, 4).await, [0, 1, 2, 2]);
     let record = rig.record("evt_1").await.unwrap();
     assert!(matches!(record.phase, Phase::Dead(_)) && !record.settled);
+    assert_eq!(rig.broker.outcomes.lock().unwrap().len(), 1, "announced once");
     rig.recovers();
     set(&rig.broker.refuses_dead_letters, false);
     assert!(
