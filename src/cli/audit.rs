@@ -28,17 +28,14 @@ pub(super) async fn report(config: &Config, action: AuditAction, subject: &str, 
     if count == 0 {
         return;
     }
-    let is_alone = match Remote::find(config).await {
-        Ok(Some(remote)) => {
-            let action = json!({ "action": action, "subject": subject, "count": count });
-            if remote.report("/api/v1/audit", &action).await.is_ok() {
-                return;
-            }
-            false
-        }
-        Ok(None) => true,
-        Err(_) => false,
-    };
+    let remote = Remote::find(config).await;
+    let reported = json!({ "action": action, "subject": subject, "count": count });
+    if let Ok(Some(remote)) = &remote
+        && remote.report("/api/v1/audit", &reported).await.is_ok()
+    {
+        return;
+    }
+    let is_alone = matches!(remote, Ok(None));
     // An error means that this process logs already.
     _ = crate::telemetry::logs::init(&config.log, None);
     let (at, subject) = (Timestamp::now(), subject.to_owned());

@@ -306,20 +306,16 @@ fn dead(blank: EventAnswer, record: &Record, outcome: &Outcome, names: &QueueNam
         };
     }
     let place = queue(&names.dead_letters);
-    if !record.settled {
-        return EventAnswer {
-            state: EventState::Dead,
-            place: Some(format!("on its way to {place}")),
-            since: Some(outcome.finished_at),
-            advice: Some(advice::NOT_THERE_YET.to_owned()),
-            ..answer
-        };
-    }
+    let (place, advice) = if record.settled {
+        (place, error.and_then(|error| error.advice.clone()).unwrap_or_else(|| advice::DEAD.to_owned()))
+    } else {
+        (format!("on its way to {place}"), advice::NOT_THERE_YET.to_owned())
+    };
     EventAnswer {
         state: EventState::Dead,
         place: Some(place),
         since: Some(outcome.finished_at),
-        advice: error.and_then(|error| error.advice.clone()).or_else(|| Some(advice::DEAD.to_owned())),
+        advice: Some(advice),
         ..answer
     }
 }

@@ -206,7 +206,7 @@ pub(super) const ROWS: &[ClassifyRow] = &[
              federated_token.",
         ),
     ),
-    // Whoever refuses the token, no event is at fault.
+    // A refused token is no event's fault, whatever the words.
     row(Of::Token, REFUSED, Code::Any, MessagePattern::Any, Hold, Words(NOT_ENTRA)),
     row(Of::Token, ANY, Code::Any, MessagePattern::Any, Retry, Words(PAGE_FOR_TOKEN)),
     // The application user. A 401 means that it does not exist, whatever the code (which may be that of the 403 below).
